@@ -1,0 +1,119 @@
+//! What rules are given and what they answer, as columns. Field for field the contract in `wit/rules.wit`, which
+//! documents them; plain integers, because a column crosses into the sandbox as one copy.
+
+/// An amount that is absent, in a column of micros.
+pub const ABSENT_MICROS: i64 = -1;
+
+/// Bits of `CampaignDayColumns::state`.
+pub mod day_state {
+    pub const PAUSED_BY_BUDGET: u8 = 1;
+    pub const PAUSED_BY_PERSON: u8 = 2;
+    pub const TODAY: u8 = 4;
+    pub const PAUSED_BEFORE: u8 = 8;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignColumns {
+    pub id: Vec<u32>,
+    pub advertiser: Vec<u32>,
+    pub stored_price_micros: Vec<i64>,
+    pub cached_price_micros: Vec<i64>,
+    pub balance_micros: Vec<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClickColumns {
+    pub campaign: Vec<u32>,
+    pub occurred_at_ms: Vec<u64>,
+    pub bid_micros: Vec<i64>,
+    pub actual_micros: Vec<i64>,
+    pub placement: Vec<u8>,
+    pub local_minute: Vec<u16>,
+    pub weekday: Vec<u8>,
+    pub category: Vec<u32>,
+    pub search_term: Vec<u32>,
+    pub device: Vec<u32>,
+    pub ad: Vec<u32>,
+    pub product: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignDayColumns {
+    pub campaign: Vec<u32>,
+    pub day: Vec<i32>,
+    pub daily_budget_micros: Vec<i64>,
+    pub spent_micros: Vec<i64>,
+    pub counter_micros: Vec<i64>,
+    pub warned_ppm: Vec<u32>,
+    pub state: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovementColumns {
+    pub campaign_day: Vec<u32>,
+    pub amount_micros: Vec<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PricingFacts {
+    pub texts: Vec<String>,
+    pub campaigns: CampaignColumns,
+    pub clicks: ClickColumns,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quotes {
+    pub charge_micros: Vec<i64>,
+    pub reason: Vec<u16>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThresholdFacts {
+    pub texts: Vec<String>,
+    pub campaigns: CampaignColumns,
+    pub days: CampaignDayColumns,
+    pub movements: MovementColumns,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    pub action: Vec<u8>,
+    pub level_ppm: Vec<u32>,
+    pub usage_ppm: Vec<u32>,
+    pub allowed_micros: Vec<i64>,
+    pub reason: Vec<u16>,
+}
+
+impl ClickColumns {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.campaign.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.campaign.is_empty()
+    }
+
+    /// Rows `range` of every column; columns that were not asked for stay empty.
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        fn part<T: Copy>(column: &[T], range: &std::ops::Range<usize>) -> Vec<T> {
+            column.get(range.clone()).map_or_else(Vec::new, <[T]>::to_vec)
+        }
+        Self {
+            campaign: part(&self.campaign, &range),
+            occurred_at_ms: part(&self.occurred_at_ms, &range),
+            bid_micros: part(&self.bid_micros, &range),
+            actual_micros: part(&self.actual_micros, &range),
+            placement: part(&self.placement, &range),
+            local_minute: part(&self.local_minute, &range),
+            weekday: part(&self.weekday, &range),
+            category: part(&self.category, &range),
+            search_term: part(&self.search_term, &range),
+            device: part(&self.device, &range),
+            ad: part(&self.ad, &range),
+            product: part(&self.product, &range),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Pure billing: from the bytes of an event to the plan of a batch.
+//!
+//! This crate knows no clock, no socket, no database and no WASM. Whatever it needs is handed in, and the same
+//! inputs give the same plan. `decide` is its centre; the other modules are the words it speaks.
+#![forbid(unsafe_code)]
+
+pub mod book;
+pub mod day;
+pub mod dead;
+pub mod event;
+pub mod facts;
+pub mod money;
+pub mod plan;
+pub mod rule;
+pub mod slice;

@@ -1,0 +1,162 @@
+//! The plan of a batch: everything that one transaction writes, with the values it was decided on. The ledger
+//! applies a plan whole or not at all.
+
+use std::sync::Arc;
+
+use crate::book::{DayKey, DayState, Status};
+use crate::day::Day;
+use crate::dead::DeadLetter;
+use crate::money::Micros;
+use crate::rule::PriceSource;
+use crate::slice::Source;
+
+/// What a batch does to the ledger. Lists are sorted by their keys, which is also the order of the locks:
+/// advances, balances, days, statuses, then the rest.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// Rule generation that decided; every progress row must carry it.
+    pub generation: u64,
+    pub advances: Vec<Advance>,
+    pub balances: Vec<BalanceMove>,
+    pub days: Vec<DayMove>,
+    pub statuses: Vec<StatusChange>,
+    pub crossings: Vec<Crossing>,
+    pub outbox: Vec<OutboxMessage>,
+    /// In the order of charging.
+    pub history: Vec<HistoryRow<'a>>,
+    /// Reasons that history rows refer to.
+    pub reasons: Vec<ReasonName>,
+    pub dead: Vec<DeadLetter>,
+    /// Pauses that the fence refused because the ledger's own spend was below the floor.
+    pub pauses_refused: u64,
+}
+
+/// Moves a partition's next offset, if it still is where the batch began and this process still holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advance {
+    pub source: Arc<Source>,
+    pub expected_offset: i64,
+    pub next_offset: i64,
+    /// Fates of the offsets in between; they add up to `next_offset - expected_offset`.
+    pub charged: i64,
+    pub skipped: i64,
+    pub dead: i64,
+    pub absent: i64,
+}
+
+/// Moves the balance of an advertiser, if it still is what the batch was decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceMove {
+    pub advertiser: Arc<str>,
+    pub expected: Micros,
+    pub new: Micros,
+}
+
+/// Moves the spend of a campaign-day, if it still has the version that the batch was decided on, and so has the
+/// campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayMove {
+    pub key: DayKey,
+    pub campaign_version: i64,
+    pub expected_version: i64,
+    /// `new.version` is `expected_version + 1`.
+    pub new: DayState,
+}
+
+/// Changes the status of a campaign, if it still has the version that the batch was decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusChange {
+    pub campaign: Arc<str>,
+    pub expected_version: i64,
+    pub new_version: i64,
+    pub status: Status,
+    pub paused_reason: Option<&'static str>,
+    /// The budget day for which the campaign was paused.
+    pub paused_day: Option<Day>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CrossingKind {
+    Warn,
+    Pause,
+    Resume,
+}
+
+impl CrossingKind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "WARN",
+            Self::Pause => "PAUSE",
+            Self::Resume => "RESUME",
+        }
+    }
+}
+
+/// A crossed level, which happens once per campaign, day, kind, level and budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    pub key: DayKey,
+    pub advertiser: Arc<str>,
+    pub kind: CrossingKind,
+    pub level_ppm: u32,
+    /// Usage that the rule decided on.
+    pub usage_ppm: u32,
+    pub spent: Micros,
+    pub budget: Micros,
+    /// Name of the rule's reason.
+    pub reason: String,
+    /// Version of the campaign that a pause or resume makes, so that a pause after a resume is a crossing of its
+    /// own; 0 for a warning.
+    pub round: i64,
+}
+
+/// Something to tell the outside after the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxMessage {
+    /// Stable key: delivered at least once, always under this key.
+    pub key: String,
+    /// `BUDGET_WARNING`, `CAMPAIGN_PAUSED`, `CAMPAIGN_RESUMED`.
+    pub kind: &'static str,
+    /// JSON object.
+    pub payload: String,
+}
+
+/// Reason and origin of a price, as written to history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReasonName {
+    pub source: PriceSource,
+    pub name: String,
+}
+
+/// A row of `ad_balance_histories` of type DEDUCT.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryRow<'a> {
+    pub source: &'a Source,
+    pub offset: i64,
+    pub advertiser: &'a str,
+    pub campaign: &'a str,
+    /// Empty when the event has none.
+    pub ad: &'a str,
+    pub device: &'a str,
+    pub occurred_at_us: i64,
+    pub day: Day,
+    /// Signed: a charge is negative or zero.
+    pub amount: Micros,
+    pub balance_after: Micros,
+    /// Index into `Plan::reasons`.
+    pub reason: u16,
+}
+
+impl Plan<'_> {
+    #[must_use]
+    pub fn reason_of(&self, row: &HistoryRow<'_>) -> &ReasonName {
+        &self.reasons[usize::from(row.reason)]
+    }
+
+    /// Sum of the charges, as a positive amount.
+    #[must_use]
+    pub fn charged_micros(&self) -> i128 {
+        self.history.iter().map(|row| -i128::from(row.amount.0)).sum()
+    }
+}
