@@ -1,11 +1,12 @@
 //! The book: what this process remembers of the ledger. A batch is decided on it, and the ledger verifies at the
 //! commit that every remembered value still held; a batch decided on anything else is not written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::day::{Day, Zone};
 use crate::money::Micros;
+use crate::plan::Plan;
 
 /// State of a campaign as the customer's table has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +93,31 @@ pub struct Book {
     pub campaigns: HashMap<Arc<str>, Campaign>,
     pub balances: HashMap<Arc<str>, Micros>,
     pub days: HashMap<DayKey, DayState>,
+    /// Campaigns that the ledger was asked for and does not have. Holds for one batch only, because a campaign may
+    /// be loaded at any moment.
+    pub unknown: HashSet<Arc<str>>,
 }
 
 impl Book {
     /// Rows remembered at most; beyond that everything is forgotten and read again.
     const ROWS_MAX: usize = 1_000_000;
+
+    /// Takes over what a plan has written.
+    pub fn absorb(&mut self, plan: &Plan<'_>) {
+        for balance in &plan.balances {
+            self.balances.insert(Arc::clone(&balance.advertiser), balance.new);
+        }
+        for day in &plan.days {
+            self.days.insert(day.key.clone(), day.new);
+        }
+        for change in &plan.statuses {
+            if let Some(campaign) = self.campaigns.get_mut(&change.campaign) {
+                campaign.status = change.status;
+                campaign.paused_reason = change.paused_reason.map(str::to_owned);
+                campaign.version = change.new_version;
+            }
+        }
+    }
 
     /// Forgets everything when too much is remembered, so that memory stays bounded.
     pub fn trim(&mut self) {

@@ -1,5 +1,6 @@
 //! Budget days: the local date of an event in its campaign's IANA time zone.
 
+use std::cell::Cell;
 use std::fmt;
 
 use jiff::civil::Date;
@@ -49,7 +50,7 @@ pub struct Zone {
     zone: TimeZone,
     name: String,
     /// Start (inclusive) and end (exclusive) of the remembered day, in microseconds.
-    known: (i64, i64, Day),
+    known: Cell<(i64, i64, Day)>,
 }
 
 impl Zone {
@@ -57,7 +58,7 @@ impl Zone {
     /// The name is not one of the IANA database's.
     pub fn new(name: &str) -> Result<Self, UnknownZone> {
         let zone = TimeZone::get(name).map_err(|_| UnknownZone(name.to_owned()))?;
-        Ok(Self { zone, name: name.to_owned(), known: (0, 0, Day(0)) })
+        Ok(Self { zone, name: name.to_owned(), known: Cell::new((0, 0, Day(0))) })
     }
 
     #[must_use]
@@ -66,8 +67,9 @@ impl Zone {
     }
 
     /// The local date of an instant given in microseconds.
-    pub fn day(&mut self, at_us: i64) -> Day {
-        let (start, end, day) = self.known;
+    #[must_use]
+    pub fn day(&self, at_us: i64) -> Day {
+        let (start, end, day) = self.known.get();
         if start <= at_us && at_us < end {
             return day;
         }
@@ -79,9 +81,8 @@ impl Zone {
                 .compatible()
                 .map(|z| z.timestamp().as_microsecond())
         };
-        // A day that skips midnight or begins twice has bounds that may not hold this instant: not remembered then.
         if let (Ok(start), Ok(end)) = (bound(date), date.tomorrow().and_then(bound)) {
-            self.known = (start, end, day);
+            self.known.set((start, end, day));
         }
         day
     }
@@ -119,7 +120,7 @@ mod tests {
 
     fn check(zone: &str, instant: &str, expected: &str) {
         let at_us = instant.parse::<Timestamp>().unwrap().as_microsecond();
-        let mut zone = Zone::new(zone).unwrap();
+        let zone = Zone::new(zone).unwrap();
         assert_eq!(zone.day(at_us).to_string(), expected, "{instant} fresh");
         // The remembered day must not change the answer of its neighbours.
         for step in [-90_000_000_000, -3_600_000_000, -1, 0, 1, 3_600_000_000, 90_000_000_000] {

@@ -4,11 +4,14 @@
 //! inputs give the same plan. `decide` is its centre; the other modules are the words it speaks.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod book;
 pub mod day;
 pub mod dead;
+pub mod decide;
 pub mod event;
 pub mod facts;
+pub mod fence;
 pub mod money;
 pub mod plan;
 pub mod rule;

@@ -122,6 +122,37 @@ pub struct OutboxMessage {
     pub payload: String,
 }
 
+impl OutboxMessage {
+    /// The message about a crossing.
+    #[must_use]
+    pub fn of(crossing: &Crossing, occurred_at_us: i64, generation: u64) -> Self {
+        let DayKey { campaign, day } = &crossing.key;
+        let (kind, name) = match crossing.kind {
+            CrossingKind::Warn => ("BUDGET_WARNING", "warning"),
+            CrossingKind::Pause => ("CAMPAIGN_PAUSED", "pause"),
+            CrossingKind::Resume => ("CAMPAIGN_RESUMED", "resume"),
+        };
+        let (level, budget, round) = (crossing.level_ppm, crossing.budget.0, crossing.round);
+        let payload = serde_json::json!({
+            "campaign_id": &**campaign,
+            "advertiser_id": &*crossing.advertiser,
+            "day": day.to_string(),
+            "level_ppm": level,
+            "usage_ppm": crossing.usage_ppm,
+            "spent_micros": crossing.spent.0,
+            "daily_budget_micros": budget,
+            "reason": crossing.reason,
+            "occurred_at_us": occurred_at_us,
+            "generation": generation,
+        });
+        Self {
+            key: format!("{name}:{campaign}:{day}:{level}:{budget}:{round}"),
+            kind,
+            payload: payload.to_string(),
+        }
+    }
+}
+
 /// Reason and origin of a price, as written to history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReasonName {
@@ -146,6 +177,22 @@ pub struct HistoryRow<'a> {
     pub balance_after: Micros,
     /// Index into `Plan::reasons`.
     pub reason: u16,
+}
+
+impl Advance {
+    /// An advance that has not moved yet.
+    #[must_use]
+    pub fn nowhere(source: &Arc<Source>, offset: i64) -> Self {
+        Self {
+            source: Arc::clone(source),
+            expected_offset: offset,
+            next_offset: offset,
+            charged: 0,
+            skipped: 0,
+            dead: 0,
+            absent: 0,
+        }
+    }
 }
 
 impl Plan<'_> {

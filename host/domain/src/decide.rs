@@ -1,0 +1,280 @@
+//! From a resolved batch to its plan: price, judge, check, write down.
+//!
+//! A rule that fails is asked again about halves of its rows until the one row is found that makes it fail. Only
+//! that click becomes a dead letter. Halves are judged in order with the running spend carried along, so the result
+//! is the one that single clicks would have had.
+
+mod running;
+mod tables;
+
+use std::ops::Range;
+
+use crate::batch::{Batch, ClickRef, Resolved};
+use crate::dead::{Rejection, Stage};
+use crate::facts::{PricingFacts, Quotes, Verdicts};
+use crate::fence::{self, FenceLimits};
+use crate::money::Micros;
+use crate::plan::{Plan, ReasonName};
+use crate::rule::{Description, Fault, RuleError, Rules};
+
+use running::Running;
+use tables::Tables;
+
+/// Hints from Redis about one campaign; both may be absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// Price of a click; positive.
+    pub cached_price: Option<Micros>,
+    /// Spend of the day.
+    pub counter: Option<Micros>,
+}
+
+/// What a batch is decided with, besides its clicks and the book.
+#[derive(Clone, Debug)]
+pub struct Context<'c> {
+    /// Rule generation that decides.
+    pub generation: u64,
+    /// The present, which says which day is a campaign's today.
+    pub now_us: i64,
+    /// One hint per resolved campaign, or none at all.
+    pub hints: &'c [Hint],
+    pub fence: &'c FenceLimits,
+    /// Most rows of one call.
+    pub rule_rows_max: usize,
+}
+
+/// A decided batch: its plan, and the faults that rules showed on the way.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    pub plan: Plan<'a>,
+    /// Calls that failed, with the reason of the first.
+    pub faults: u64,
+    pub first_fault: Option<Fault>,
+}
+
+/// Decides a batch.
+///
+/// # Errors
+/// The host could not run a rule. Nothing is held against the rule or its clicks; the batch has to be tried again.
+pub fn decide<'a>(
+    batch: &'a Batch,
+    resolved: &Resolved<'_>,
+    context: &Context<'_>,
+    rules: &mut dyn Rules,
+) -> Result<Decision<'a>, RuleError> {
+    let tables = Tables::new(batch, resolved, context.hints);
+    let mut work = Work { resolved, context, tables: &tables, log: FaultLog::default() };
+    let mut priced = Priced::default();
+    let pricing = tables.pricing(rules.pricing().needs);
+    work.price(&pricing, rules, &mut priced)?;
+    let mut running = Running::new(batch, resolved, context, reasons(rules));
+    work.judge(&priced, rules, &mut running)?;
+    let log = work.log;
+    let rejected = resolved.rejected.iter().cloned().chain(priced.rejected).chain(log.rejected);
+    let plan = running.into_plan(rejected.collect());
+    Ok(Decision { plan, faults: log.faults, first_fault: log.first })
+}
+
+/// Reasons of the pricing rule, then those of the threshold rule.
+fn reasons(rules: &dyn Rules) -> Vec<ReasonName> {
+    let both = rules.pricing().reasons.iter().chain(&rules.threshold().reasons);
+    both.map(|reason| ReasonName { source: reason.source, name: reason.name.clone() }).collect()
+}
+
+/// Clicks with a price, in order, as columns.
+#[derive(Default)]
+struct Priced {
+    /// Index into `Resolved::clicks`.
+    click: Vec<u32>,
+    charge: Vec<Micros>,
+    /// Index into the pricing rule's reasons.
+    reason: Vec<u16>,
+    rejected: Vec<(ClickRef, Rejection)>,
+}
+
+/// What failed while rules were asked.
+#[derive(Default)]
+struct FaultLog {
+    faults: u64,
+    first: Option<Fault>,
+    rejected: Vec<(ClickRef, Rejection)>,
+}
+
+impl FaultLog {
+    fn note(&mut self, fault: &Fault) {
+        self.faults += 1;
+        self.first.get_or_insert_with(|| fault.clone());
+    }
+}
+
+struct Work<'w, 'r> {
+    resolved: &'w Resolved<'r>,
+    context: &'w Context<'w>,
+    tables: &'w Tables<'w>,
+    log: FaultLog,
+}
+
+impl Work<'_, '_> {
+    fn price(
+        &mut self,
+        facts: &PricingFacts,
+        rules: &mut dyn Rules,
+        priced: &mut Priced,
+    ) -> Result<(), RuleError> {
+        let rows = self.resolved.clicks.len();
+        for range in chunks(rows, self.context.rule_rows_max) {
+            if range.len() == rows {
+                let answer = self.quotes(facts, rules);
+                self.take_quotes(facts, range, answer, rules, priced)?;
+            } else {
+                self.price_range(facts, range, rules, priced)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn price_range(
+        &mut self,
+        facts: &PricingFacts,
+        range: Range<usize>,
+        rules: &mut dyn Rules,
+        priced: &mut Priced,
+    ) -> Result<(), RuleError> {
+        let part = PricingFacts {
+            texts: facts.texts.clone(),
+            campaigns: facts.campaigns.clone(),
+            clicks: facts.clicks.slice(range.clone()),
+        };
+        let answer = self.quotes(&part, rules);
+        self.take_quotes(facts, range, answer, rules, priced)
+    }
+
+    fn quotes(&self, facts: &PricingFacts, rules: &mut dyn Rules) -> Result<Quotes, RuleError> {
+        let quotes = rules.price(facts)?;
+        fence::check_quotes(facts, &quotes, rules.pricing(), self.context.fence)?;
+        Ok(quotes)
+    }
+
+    /// Takes the answer for `range`, or asks again about its halves.
+    fn take_quotes(
+        &mut self,
+        facts: &PricingFacts,
+        range: Range<usize>,
+        answer: Result<Quotes, RuleError>,
+        rules: &mut dyn Rules,
+        priced: &mut Priced,
+    ) -> Result<(), RuleError> {
+        let fault = match answer {
+            Ok(quotes) => {
+                let codes = quotes.reason.iter().map(|code| reason_at(rules.pricing(), *code));
+                priced.reason.extend(codes);
+                priced.charge.extend(quotes.charge_micros.iter().map(|charge| Micros(*charge)));
+                priced.click.extend(range.start as u32..range.end as u32);
+                return Ok(());
+            }
+            Err(RuleError::Fault(fault)) => fault,
+            Err(host) => return Err(host),
+        };
+        self.log.note(&fault);
+        if range.len() == 1 {
+            let at = self.resolved.clicks[range.start].at;
+            let sentence = self.sentence(rules.pricing(), &fault);
+            priced.rejected.push((at, Rejection::new(fault.code, Stage::Price, sentence)));
+            return Ok(());
+        }
+        for half in halves(range) {
+            self.price_range(facts, half, rules, priced)?;
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &mut self,
+        priced: &Priced,
+        rules: &mut dyn Rules,
+        running: &mut Running<'_, '_, '_>,
+    ) -> Result<(), RuleError> {
+        // Sums that come near the end of 64 bits are judged click by click, so that an overflow has one culprit.
+        let rows_max = if running.fits(&priced.charge) { self.context.rule_rows_max } else { 1 };
+        for range in chunks(priced.click.len(), rows_max) {
+            self.judge_range(priced, range, rules, running)?;
+        }
+        Ok(())
+    }
+
+    fn judge_range(
+        &mut self,
+        priced: &Priced,
+        range: Range<usize>,
+        rules: &mut dyn Rules,
+        running: &mut Running<'_, '_, '_>,
+    ) -> Result<(), RuleError> {
+        let fault = match self.verdicts(priced, range.clone(), rules, running) {
+            Ok(verdicts) => {
+                let base = rules.pricing().reasons.len() as u16;
+                for (row, at) in range.enumerate() {
+                    let reason = base + reason_at(rules.threshold(), verdicts.reason[row]);
+                    let verdict = running::Verdict::at(&verdicts, row, reason);
+                    let click = self.resolved.clicks[priced.click[at] as usize];
+                    let quote = (priced.charge[at], priced.reason[at]);
+                    if let Err(rejection) = running.charge(click, quote, &verdict) {
+                        self.log.rejected.push((click.at, rejection));
+                    }
+                }
+                return Ok(());
+            }
+            Err(RuleError::Fault(fault)) => fault,
+            Err(host) => return Err(host),
+        };
+        self.log.note(&fault);
+        if range.len() == 1 {
+            let at = self.resolved.clicks[priced.click[range.start] as usize].at;
+            let sentence = self.sentence(rules.threshold(), &fault);
+            self.log.rejected.push((at, Rejection::new(fault.code, Stage::Judge, sentence)));
+            return Ok(());
+        }
+        for half in halves(range) {
+            self.judge_range(priced, half, rules, running)?;
+        }
+        Ok(())
+    }
+
+    fn verdicts(
+        &self,
+        priced: &Priced,
+        range: Range<usize>,
+        rules: &mut dyn Rules,
+        running: &Running<'_, '_, '_>,
+    ) -> Result<Verdicts, RuleError> {
+        let clicks = &self.resolved.clicks;
+        let movements = range.map(|at| (clicks[priced.click[at] as usize].day, priced.charge[at]));
+        let needs = rules.threshold().needs;
+        let facts = self.tables.threshold(needs, running.day_columns(needs), movements);
+        let verdicts = rules.judge(&facts)?;
+        fence::check_verdicts(&facts, &verdicts, rules.threshold())?;
+        Ok(verdicts)
+    }
+
+    fn sentence(&self, rule: &Description, fault: &Fault) -> String {
+        let generation = self.context.generation;
+        format!("rule {} {} (generation {generation}): {fault}", rule.name, rule.version)
+    }
+}
+
+/// Position of a declared reason; the fence has refused undeclared ones.
+fn reason_at(rule: &Description, code: u16) -> u16 {
+    rule.reasons.iter().position(|reason| reason.code == code).unwrap_or(0) as u16
+}
+
+fn halves(range: Range<usize>) -> [Range<usize>; 2] {
+    let middle = range.start + range.len() / 2;
+    [range.start..middle, middle..range.end]
+}
+
+fn chunks(rows: usize, rows_max: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = rows_max.max(1);
+    (0..rows).step_by(step).map(move |start| start..rows.min(start + step))
+}
+
+#[cfg(test)]
+mod tests;

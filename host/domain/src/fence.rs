@@ -1,0 +1,137 @@
+//! The money fence: what the host demands of every answer, whatever the rule. An answer that breaches it is not
+//! used, not even in part.
+
+use crate::dead::Code;
+use crate::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
+use crate::money::{Micros, PPM};
+use crate::rule::{Description, Fault, PriceSource};
+
+/// Limits that rules cannot move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceLimits {
+    /// The most that one click may cost.
+    pub charge_max: Micros,
+    /// A campaign is not paused while the ledger's own spend is below this share of its budget, in ppm.
+    pub pause_floor_ppm: u32,
+}
+
+/// Actions that a verdict may ask for.
+pub mod action {
+    pub const KEEP: u8 = 0;
+    pub const WARN: u8 = 1;
+    pub const PAUSE: u8 = 2;
+    pub const RESUME: u8 = 3;
+}
+
+/// Checks the quotes of one call: one per click, a declared reason, 0 ≤ charge ≤ cap, and a price that is what its
+/// reason says it is.
+///
+/// # Errors
+/// The first breach.
+pub fn check_quotes(
+    facts: &PricingFacts,
+    quotes: &Quotes,
+    rule: &Description,
+    limits: &FenceLimits,
+) -> Result<(), Fault> {
+    let rows = facts.clicks.len();
+    same_length(rows, &[quotes.charge_micros.len(), quotes.reason.len()])?;
+    let campaigns = &facts.campaigns;
+    for row in 0..rows {
+        let charge = quotes.charge_micros[row];
+        if charge < 0 || charge > limits.charge_max.0 {
+            return breach(format!(
+                "click {row} is charged {}, allowed is 0 to {}",
+                Micros(charge),
+                limits.charge_max
+            ));
+        }
+        let Some(reason) = rule.reason(quotes.reason[row]) else {
+            return breach(format!("click {row} has the undeclared reason {}", quotes.reason[row]));
+        };
+        let campaign = facts.clicks.campaign[row] as usize;
+        let honest = match reason.source {
+            PriceSource::Stored => campaigns.stored_price_micros.get(campaign) == Some(&charge),
+            PriceSource::Cached => campaigns.cached_price_micros.get(campaign) == Some(&charge),
+            PriceSource::Computed => true,
+            PriceSource::None => false,
+        };
+        if !honest {
+            let shown = Micros(charge);
+            return breach(format!(
+                "click {row} is charged {shown}, which is not the price that its reason {} names",
+                reason.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the verdicts of one call: one per movement, a known action with a level, a declared reason, and an
+/// allowed amount within the movement.
+///
+/// # Errors
+/// The first breach.
+pub fn check_verdicts(
+    facts: &ThresholdFacts,
+    verdicts: &Verdicts,
+    rule: &Description,
+) -> Result<(), Fault> {
+    let rows = facts.movements.campaign_day.len();
+    let lengths = [
+        verdicts.action.len(),
+        verdicts.level_ppm.len(),
+        verdicts.usage_ppm.len(),
+        verdicts.allowed_micros.len(),
+        verdicts.reason.len(),
+    ];
+    same_length(rows, &lengths)?;
+    for row in 0..rows {
+        let (action, level) = (verdicts.action[row], verdicts.level_ppm[row]);
+        if action > action::RESUME {
+            return breach(format!("movement {row} has the unknown action {action}"));
+        }
+        if matches!(action, action::WARN | action::PAUSE) && level == 0 {
+            return breach(format!("movement {row} crosses a level that is not given"));
+        }
+        if rule.reason(verdicts.reason[row]).is_none() {
+            let reason = verdicts.reason[row];
+            return breach(format!("movement {row} has the undeclared reason {reason}"));
+        }
+        let (amount, allowed) = (facts.movements.amount_micros[row], verdicts.allowed_micros[row]);
+        if amount > 0 && !(0..=amount).contains(&allowed) {
+            return breach(format!(
+                "movement {row} allows {} of {}",
+                Micros(allowed),
+                Micros(amount)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the ledger's own spend is high enough to pause for it.
+#[must_use]
+pub fn may_pause(spent: Micros, budget: Option<Micros>, limits: &FenceLimits) -> bool {
+    budget.is_some_and(|budget| {
+        let floor = i128::from(budget.0) * i128::from(limits.pause_floor_ppm);
+        i128::from(spent.0) * i128::from(PPM) >= floor
+    })
+}
+
+fn same_length(rows: usize, lengths: &[usize]) -> Result<(), Fault> {
+    match lengths.iter().find(|length| **length != rows) {
+        None => Ok(()),
+        Some(length) => Err(Fault {
+            code: Code::RuleWrongAnswers,
+            sentence: format!("the rule gave {length} answers for {rows} rows"),
+        }),
+    }
+}
+
+fn breach(sentence: String) -> Result<(), Fault> {
+    Err(Fault { code: Code::FenceBreach, sentence })
+}
+
+#[cfg(test)]
+mod tests;

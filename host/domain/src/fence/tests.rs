@@ -1,0 +1,112 @@
+use super::*;
+use crate::facts::{CampaignColumns, ClickColumns, MovementColumns};
+use crate::rule::{Needs, Reason};
+
+fn rule() -> Description {
+    let reason =
+        |code, source| Reason { code, name: format!("R{code}"), source, help: String::new() };
+    Description {
+        name: "test".into(),
+        version: "1.0.0".into(),
+        needs: Needs::default(),
+        params: Vec::new(),
+        reasons: vec![
+            reason(1, PriceSource::Stored),
+            reason(2, PriceSource::Cached),
+            reason(3, PriceSource::Computed),
+            reason(4, PriceSource::None),
+        ],
+        fuel_base: 0,
+        fuel_per_item: 0,
+    }
+}
+
+fn limits() -> FenceLimits {
+    FenceLimits { charge_max: Micros(1_000), pause_floor_ppm: 500_000 }
+}
+
+fn check_quote(charge: i64, reason: u16, expected: Option<Code>) {
+    let facts = PricingFacts {
+        campaigns: CampaignColumns {
+            stored_price_micros: vec![100],
+            cached_price_micros: vec![200],
+            ..CampaignColumns::default()
+        },
+        clicks: ClickColumns { campaign: vec![0], ..ClickColumns::default() },
+        ..PricingFacts::default()
+    };
+    let quotes = Quotes { charge_micros: vec![charge], reason: vec![reason] };
+    let found = check_quotes(&facts, &quotes, &rule(), &limits()).err().map(|fault| fault.code);
+    assert_eq!(found, expected, "{charge} {reason}");
+}
+
+#[test]
+fn a_quote_stays_within_the_fence() {
+    check_quote(100, 1, None);
+    check_quote(200, 2, None);
+    check_quote(0, 3, None);
+    check_quote(1_000, 3, None);
+    for (charge, reason) in [(-1, 3), (1_001, 3), (101, 1), (100, 2), (100, 4), (100, 9)] {
+        check_quote(charge, reason, Some(Code::FenceBreach));
+    }
+    check_quote(i64::MIN, 3, Some(Code::FenceBreach));
+    check_quote(i64::MAX, 3, Some(Code::FenceBreach));
+}
+
+#[test]
+fn answers_match_rows_one_to_one() {
+    let facts = PricingFacts {
+        campaigns: CampaignColumns { stored_price_micros: vec![100], ..CampaignColumns::default() },
+        clicks: ClickColumns { campaign: vec![0, 0], ..ClickColumns::default() },
+        ..PricingFacts::default()
+    };
+    for (charges, reasons) in [(1, 2), (2, 1), (3, 3), (0, 0)] {
+        let quotes = Quotes { charge_micros: vec![100; charges], reason: vec![1; reasons] };
+        let fault = check_quotes(&facts, &quotes, &rule(), &limits()).unwrap_err();
+        assert_eq!(fault.code, Code::RuleWrongAnswers, "{charges} {reasons}");
+    }
+}
+
+fn check_verdict(verdict: (u8, u32, i64, u16), expected: Option<Code>) {
+    let (action, level, allowed, reason) = verdict;
+    let facts = ThresholdFacts {
+        movements: MovementColumns { campaign_day: vec![0], amount_micros: vec![100] },
+        ..ThresholdFacts::default()
+    };
+    let verdicts = Verdicts {
+        action: vec![action],
+        level_ppm: vec![level],
+        usage_ppm: vec![0],
+        allowed_micros: vec![allowed],
+        reason: vec![reason],
+    };
+    let found = check_verdicts(&facts, &verdicts, &rule()).err().map(|fault| fault.code);
+    assert_eq!(found, expected, "{verdict:?}");
+}
+
+#[test]
+fn a_verdict_stays_within_the_fence() {
+    check_verdict((0, 0, 100, 1), None);
+    check_verdict((1, 900_000, 100, 1), None);
+    check_verdict((2, 1_000_000, 0, 1), None);
+    check_verdict((3, 0, 100, 1), None);
+    for verdict in [
+        (4, 1, 100, 1),
+        (1, 0, 100, 1),
+        (2, 0, 100, 1),
+        (0, 0, 101, 1),
+        (0, 0, -1, 1),
+        (0, 0, 100, 9),
+    ] {
+        check_verdict(verdict, Some(Code::FenceBreach));
+    }
+}
+
+#[test]
+fn a_pause_needs_spend_of_its_own() {
+    assert!(may_pause(Micros(50), Some(Micros(100)), &limits()));
+    assert!(!may_pause(Micros(49), Some(Micros(100)), &limits()));
+    assert!(may_pause(Micros(0), Some(Micros(0)), &limits()));
+    assert!(!may_pause(Micros(i64::MAX), None, &limits()));
+    assert!(may_pause(Micros(i64::MAX), Some(Micros(i64::MAX)), &limits()));
+}
