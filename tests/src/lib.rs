@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The suite: everything that runs tollgate from outside and judges what it did.
+//!
+//! It starts real servers, generates traffic, runs the real binary as a child, and holds the ledger against a
+//! reference model that shares no code with the host.
+#![forbid(unsafe_code)]
+
+pub mod generator;
+
+pub mod model;
+pub mod servers;
+
+pub mod wait;

@@ -1,0 +1,292 @@
+//! The reference model: slow, obvious, and written without the host's code.
+//!
+//! It reads the log record by record and says for every offset what must have become of it. It knows no batches,
+//! no rules and no database.
+
+pub mod json;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use crate::generator::campaigns::Campaign;
+use json::Json;
+
+/// A record of the log.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    /// Timestamp of the record in milliseconds.
+    pub at_ms: i64,
+    pub payload: Option<Vec<u8>>,
+}
+
+/// What must have become of an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Charged(Charge),
+    Skipped,
+    /// A dead letter with this code.
+    Dead(&'static str),
+}
+
+/// The row of `ad_balance_histories` that a click must have left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    pub advertiser: String,
+    pub campaign: String,
+    pub ad: String,
+    pub device: String,
+    /// Positive.
+    pub amount_micros: i64,
+    pub occurred_at_us: i64,
+    /// Budget day as `YYYY-MM-DD`.
+    pub day: String,
+    /// `DATABASE` or `REDIS`.
+    pub price_source: &'static str,
+}
+
+/// What the model judges by.
+pub struct Model {
+    campaigns: HashMap<String, (Campaign, TimeZone)>,
+    /// Prices that Redis has, as it has them.
+    cached: HashMap<String, String>,
+    /// Prices above it do not count when they come from Redis.
+    charge_max_micros: i64,
+    warn_ppm: i64,
+}
+
+/// Everything that the log must have led to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// By partition and offset; an offset without a record is not here.
+    pub fates: BTreeMap<(i32, i64), Fate>,
+    /// Spend by campaign and day.
+    pub spent: BTreeMap<(String, String), i64>,
+    /// Spend by advertiser.
+    pub charged: BTreeMap<String, i64>,
+    /// Campaign-days that passed the warning level without jumping over it.
+    pub warned: BTreeSet<(String, String)>,
+    /// Campaign-days that reached the whole budget.
+    pub exhausted: BTreeSet<(String, String)>,
+}
+
+const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+const TEXT_BYTES_MAX: usize = 1_024;
+const DEPTH_MAX: usize = 64;
+const AGE_MAX_HOURS: i64 = 8 * 24;
+const AHEAD_MAX_MINUTES: i64 = 10;
+
+/// Fields that mean something for a click.
+const TEXTS: [&str; 10] = [
+    "event_type",
+    "campaign_id",
+    "advertiser_id",
+    "timestamp",
+    "device_id",
+    "ad_id",
+    "product_id",
+    "placement",
+    "category",
+    "search_term",
+];
+const REQUIRED: [&str; 4] = ["event_type", "campaign_id", "advertiser_id", "timestamp"];
+const AMOUNTS: [&str; 2] = ["bid_price", "actual_price"];
+
+impl Model {
+    /// # Panics
+    /// A campaign has a time zone that does not exist.
+    #[must_use]
+    pub fn new(campaigns: &[Campaign]) -> Self {
+        let known = campaigns.iter().map(|campaign| {
+            let zone = TimeZone::get(&campaign.time_zone).expect("an IANA time zone");
+            (campaign.id.clone(), (campaign.clone(), zone))
+        });
+        Self {
+            campaigns: known.collect(),
+            cached: HashMap::new(),
+            charge_max_micros: i64::MAX,
+            warn_ppm: 900_000,
+        }
+    }
+
+    /// Prices of campaigns as texts, and the greatest that may be believed.
+    #[must_use]
+    pub fn with_redis(mut self, cached: HashMap<String, String>, charge_max_micros: i64) -> Self {
+        (self.cached, self.charge_max_micros) = (cached, charge_max_micros);
+        self
+    }
+
+    /// Share of the budget, in ppm, at which a campaign is warned about.
+    #[must_use]
+    pub fn with_warning_at(mut self, warn_ppm: i64) -> Self {
+        self.warn_ppm = warn_ppm;
+        self
+    }
+
+    /// Judges a whole log.
+    #[must_use]
+    pub fn judge(&self, records: &[Record]) -> Outcome {
+        let mut outcome = Outcome::default();
+        for record in records {
+            let fate = self.fate(record);
+            if let Fate::Charged(charge) = &fate {
+                self.book(charge, &mut outcome);
+            }
+            outcome.fates.insert((record.partition, record.offset), fate);
+        }
+        outcome
+    }
+
+    /// Judges one record.
+    #[must_use]
+    pub fn fate(&self, record: &Record) -> Fate {
+        match self.charge(record) {
+            Ok(Some(charge)) => Fate::Charged(charge),
+            Ok(None) => Fate::Skipped,
+            Err(code) => Fate::Dead(code),
+        }
+    }
+
+    fn book(&self, charge: &Charge, outcome: &mut Outcome) {
+        let key = (charge.campaign.clone(), charge.day.clone());
+        let spent = outcome.spent.entry(key.clone()).or_default();
+        *spent += charge.amount_micros;
+        *outcome.charged.entry(charge.advertiser.clone()).or_default() += charge.amount_micros;
+        let Some(budget) = self.campaigns[&charge.campaign].0.daily_budget_micros else { return };
+        let (spent, budget) = (i128::from(*spent), i128::from(budget));
+        if spent >= budget {
+            outcome.exhausted.insert(key);
+        } else if spent * 1_000_000 >= budget * i128::from(self.warn_ppm) {
+            outcome.warned.insert(key);
+        }
+    }
+
+    fn charge(&self, record: &Record) -> Result<Option<Charge>, &'static str> {
+        let Some(event) = click(record)? else { return Ok(None) };
+        let field = |name| event.get(name).cloned().unwrap_or_default();
+        let (id, advertiser) = (field("campaign_id"), field("advertiser_id"));
+        let instant: Timestamp = field("timestamp").parse().map_err(|_| "TIMESTAMP_UNPARSABLE")?;
+        let record_at = Timestamp::from_millisecond(record.at_ms).map_err(|_| "NO_RECORD_TIME")?;
+        // Whole milliseconds, as records count.
+        let at_ms = instant.as_millisecond();
+        if at_ms < (record_at - AGE_MAX_HOURS.hours()).as_millisecond() {
+            return Err("TIMESTAMP_TOO_OLD");
+        }
+        if at_ms > (record_at + AHEAD_MAX_MINUTES.minutes()).as_millisecond() {
+            return Err("TIMESTAMP_IN_FUTURE");
+        }
+        let (campaign, zone) = self.campaigns.get(&id).ok_or("UNKNOWN_CAMPAIGN")?;
+        if campaign.advertiser != advertiser {
+            return Err("ADVERTISER_MISMATCH");
+        }
+        let (amount_micros, price_source) = match self.cached_price(&id) {
+            Some(price) => (price, "REDIS"),
+            None => (campaign.cpc_micros, "DATABASE"),
+        };
+        let day: Date = zone.to_datetime(instant).date();
+        Ok(Some(Charge {
+            advertiser,
+            campaign: id,
+            ad: field("ad_id"),
+            device: field("device_id"),
+            amount_micros,
+            occurred_at_us: instant.as_microsecond(),
+            day: day.to_string(),
+            price_source,
+        }))
+    }
+
+    fn cached_price(&self, campaign: &str) -> Option<i64> {
+        let price = micros(self.cached.get(campaign)?).ok()?;
+        (1..=self.charge_max_micros).contains(&price).then_some(price)
+    }
+}
+
+/// Texts of a click; `None` for an event that is not one.
+fn click(record: &Record) -> Result<Option<HashMap<&'static str, String>>, &'static str> {
+    let bytes = record.payload.as_deref().filter(|bytes| !bytes.is_empty()).ok_or("EMPTY_VALUE")?;
+    if bytes.len() > PAYLOAD_BYTES_MAX {
+        return Err("PAYLOAD_TOO_LARGE");
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "NOT_UTF8")?;
+    if json::depth(text) > DEPTH_MAX {
+        return Err("TOO_DEEP");
+    }
+    let Json::Object(members) = json::parse(text).ok_or("NOT_JSON")? else {
+        return Err("NOT_AN_OBJECT");
+    };
+    let all = |name: &str| members.iter().filter(|(key, _)| key == name).collect::<Vec<_>>();
+    let texts = |name: &'static str| match all(name).last() {
+        None => Ok(None),
+        Some((_, value)) => read_text(value),
+    };
+    let kind = texts("event_type")?.filter(|kind| !kind.is_empty()).ok_or("MISSING_FIELD")?;
+    if all("event_type").len() > 1 {
+        return Err("DUPLICATE_KEY");
+    }
+    if kind != "CLICK" {
+        return Ok(None);
+    }
+    if TEXTS.iter().chain(&AMOUNTS).any(|name| all(name).len() > 1) {
+        return Err("DUPLICATE_KEY");
+    }
+    let mut event = HashMap::new();
+    for name in TEXTS {
+        let text = texts(name)?.unwrap_or_default();
+        if text.is_empty() && REQUIRED.contains(&name) {
+            return Err("MISSING_FIELD");
+        }
+        event.insert(name, text);
+    }
+    for name in AMOUNTS {
+        match all(name).first() {
+            None | Some((_, Json::Null)) => {}
+            Some((_, Json::Number(number))) => drop(micros(number)?),
+            Some((_, Json::Text(_))) => return Err("NUMBER_AS_TEXT"),
+            Some(_) => return Err("WRONG_TYPE"),
+        }
+    }
+    Ok(Some(event))
+}
+
+fn read_text(value: &Json) -> Result<Option<String>, &'static str> {
+    match value {
+        Json::Null => Ok(None),
+        Json::Text(text) if text.contains('\0') => Err("NUL_IN_TEXT"),
+        Json::Text(text) if text.len() > TEXT_BYTES_MAX => Err("TEXT_TOO_LONG"),
+        Json::Text(text) => Ok(Some(text.clone())),
+        _ => Err("WRONG_TYPE"),
+    }
+}
+
+/// A plain decimal in micros, by school arithmetic on its digits.
+fn micros(number: &str) -> Result<i64, &'static str> {
+    if number.contains(['e', 'E']) {
+        return Err("NUMBER_EXPONENT");
+    }
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let decimals = decimals.trim_end_matches('0');
+    if decimals.len() > 6 {
+        return Err("NUMBER_TOO_PRECISE");
+    }
+    let all = format!("{whole}{decimals:0<6}");
+    if !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("WRONG_TYPE");
+    }
+    let value = all.trim_start_matches('0');
+    if value.is_empty() {
+        return Ok(0);
+    }
+    if number.starts_with('-') {
+        return Err("NUMBER_NEGATIVE");
+    }
+    value.parse().map_err(|_| "NUMBER_OVERFLOW")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! The servers of the suite come up, answer, and are gone afterwards.
+
+use tollgate_tests::servers::kafka::{TOPICS, create_topics, delete_topic};
+use tollgate_tests::servers::postgres::create_database;
+use tollgate_tests::servers::redis::Redis;
+use tollgate_tests::servers::{Servers, kafka};
+
+#[test]
+fn kafka_has_the_topics_of_the_specification() {
+    let servers = Servers::shared().unwrap();
+    for topic in TOPICS {
+        drop(delete_topic(&servers.brokers, topic.name));
+    }
+    create_topics(&servers.brokers).unwrap();
+    let shapes: Vec<_> =
+        TOPICS.iter().map(|topic| kafka::describe(&servers.brokers, topic.name).unwrap()).collect();
+    let week_ms = (7 * 24 * 3_600_000).to_string();
+    let days3_ms = (3 * 24 * 3_600_000).to_string();
+    assert_eq!(shapes, [(4, week_ms.clone()), (8, week_ms), (4, days3_ms.clone()), (4, days3_ms)]);
+}
+
+#[test]
+fn postgres_makes_empty_databases() {
+    let servers = Servers::shared().unwrap();
+    let first = create_database(&servers.postgres_url, "suite_servers").unwrap();
+    let again = create_database(&servers.postgres_url, "suite_servers").unwrap();
+    assert_eq!(first, again);
+}
+
+#[test]
+fn redis_answers_freezes_dies_and_returns_empty() {
+    let mut redis = Redis::start().unwrap();
+    redis.set_all(&[("cpc:campaign_1".to_owned(), "1200".to_owned())]).unwrap();
+    assert_eq!(redis.command(&["GET", "cpc:campaign_1"]).unwrap().as_deref(), Some("1200"));
+    assert_eq!(redis.command(&["GET", "cpc:campaign_2"]).unwrap(), None);
+    redis.freeze().unwrap();
+    redis.thaw().unwrap();
+    redis.kill();
+    assert!(redis.command(&["PING"]).is_err());
+    redis.restart().unwrap();
+    assert_eq!(redis.command(&["GET", "cpc:campaign_1"]).unwrap(), None);
+}
