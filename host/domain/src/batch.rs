@@ -259,7 +259,8 @@ impl<'b> Resolver<'b> {
             if !self.book.unknown.contains(&party.campaign) {
                 self.missing.campaigns.push(Arc::clone(&party.campaign));
             }
-            let sentence = format!("campaign {:?} is not in `campaigns`", &*party.campaign);
+            let sentence =
+                format!("campaign {:?} is not in `campaigns` or unusable there", &*party.campaign);
             return reject(Code::UnknownCampaign, sentence);
         };
         if campaign.advertiser != party.advertiser {

@@ -118,6 +118,35 @@ impl Slice {
         }
     }
 
+    /// Cuts the slice in front of the click with this index; both parts together have the same fates. Needs at least
+    /// two clicks and an index between them.
+    #[must_use]
+    pub fn split_at_click(mut self, index: usize) -> (Self, Self) {
+        let cut = self.clicks[index].offset;
+        let mut right = self.clone();
+        right.first_offset = cut;
+        right.clicks.drain(..index);
+        right.dead.retain(|dead| dead.offset >= cut);
+        self.next_offset = cut;
+        self.clicks.truncate(index);
+        self.dead.retain(|dead| dead.offset < cut);
+        // Which of the remaining offsets were skipped and which absent is not remembered; the sums stay right.
+        let known = self.clicks.len() as i64 + self.dead.len() as i64;
+        self.absent = self.absent.min(self.len() - known);
+        self.skipped = self.len() - known - self.absent;
+        right.absent -= self.absent;
+        right.skipped -= self.skipped;
+        (self, right)
+    }
+
+    /// Turns a click into a dead letter.
+    pub fn reject_click(&mut self, index: usize, rejection: Rejection, generation: u64) {
+        let letter = self.dead_letter(&self.clicks[index], rejection, generation);
+        self.clicks.remove(index);
+        self.dead.push(letter);
+        self.dead.sort_by_key(|dead| dead.offset);
+    }
+
     /// Bytes held, for the bound on memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -287,4 +316,85 @@ fn decode<'a>(
     })?;
     let event = event::decode(payload, record.at_ms, limits)?;
     Ok((payload, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn slice(kinds: &[u8]) -> Slice {
+        let source = Source { topic: "t".into(), partition: 0, incarnation: 0, epoch: 1 };
+        let mut builder = SliceBuilder::new(Arc::new(source), 100);
+        let click = r#"{"event_type":"CLICK","timestamp":"2026-01-15T10:30:00Z","campaign_id":"c","advertiser_id":"a","ad_id":"x"}"#;
+        let mut offset = 100;
+        for kind in kinds {
+            let payload = match kind {
+                0 => click,
+                1 => r#"{"event_type":"IMPRESSION"}"#,
+                2 => "nonsense",
+                _ => {
+                    offset += 2;
+                    click
+                }
+            };
+            let record = Record {
+                offset,
+                at_ms: -1,
+                key: None,
+                payload: Some(payload.as_bytes()),
+                headers: &[],
+            };
+            builder.push(&record, &DecodeLimits::default());
+            offset += 1;
+        }
+        builder.finish()
+    }
+
+    fn fates(slice: &Slice) -> (usize, usize, i64, i64) {
+        (slice.clicks.len(), slice.dead.len(), slice.skipped, slice.absent)
+    }
+
+    fn is_whole(slice: &Slice) -> bool {
+        let (clicks, dead, skipped, absent) = fates(slice);
+        skipped >= 0 && absent >= 0 && clicks as i64 + dead as i64 + skipped + absent == slice.len()
+    }
+
+    #[test]
+    fn records_below_the_next_offset_are_taken_once() {
+        let mut builder = SliceBuilder::new(Arc::clone(&slice(&[]).source), 5);
+        for offset in [4, 5, 5, 8] {
+            let record = Record { offset, at_ms: -1, key: None, payload: None, headers: &[] };
+            builder.push(&record, &DecodeLimits::default());
+        }
+        let slice = builder.finish();
+        assert_eq!((fates(&slice), slice.next_offset), ((0, 2, 0, 2), 9));
+    }
+
+    #[test]
+    fn a_dead_letter_has_the_bytes_of_its_record() {
+        let mut slice = slice(&[0, 0]);
+        let rejection = Rejection::new(Code::RuleTrap, Stage::Price, "trap");
+        slice.reject_click(1, rejection, 3);
+        assert_eq!((slice.dead[0].offset, slice.dead[0].generation), (101, 3));
+        assert!(slice.dead[0].payload.as_ref().is_some_and(|payload| payload.starts_with(b"{")));
+        assert!(is_whole(&slice));
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_loses_nothing(kinds in prop::collection::vec(0..4_u8, 2..30), at in 1..30_usize) {
+            let whole = slice(&kinds);
+            prop_assume!(whole.clicks.len() >= 2);
+            let at = at % (whole.clicks.len() - 1) + 1;
+            let (left, right) = whole.clone().split_at_click(at);
+            prop_assert!(is_whole(&left) && is_whole(&right));
+            prop_assert_eq!((left.first_offset, left.next_offset), (whole.first_offset, right.first_offset));
+            prop_assert_eq!(right.next_offset, whole.next_offset);
+            prop_assert_eq!(left.clicks.len() + right.clicks.len(), whole.clicks.len());
+            prop_assert_eq!(left.dead.len() + right.dead.len(), whole.dead.len());
+            prop_assert_eq!(right.text(right.clicks[0].ad), "x");
+        }
+    }
 }
