@@ -1,0 +1,240 @@
+//! Movements of spend to budget verdicts: the row view of a threshold rule, with the running state of each day.
+
+use super::about::Reason;
+use super::campaign::{Campaign, CampaignTable, Texts};
+use super::{amount, asked};
+
+const PAUSED_BY_BUDGET: u8 = 1;
+const PAUSED_BY_PERSON: u8 = 2;
+const TODAY: u8 = 4;
+const PAUSED_BEFORE: u8 = 8;
+
+/// What becomes of a campaign after a movement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub action: Action,
+    /// The level that was crossed; 0 when none.
+    pub level_ppm: u32,
+    /// The usage that decided.
+    pub usage_ppm: u32,
+    /// What the movement may charge after all; `None` allows all of it.
+    pub allowed_micros: Option<i64>,
+    pub reason: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Keep = 0,
+    Warn = 1,
+    Pause = 2,
+    Resume = 3,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn keep(usage_ppm: u32, reason: &Reason) -> Self {
+        Self::new(Action::Keep, 0, usage_ppm, reason)
+    }
+
+    #[must_use]
+    pub fn warn(level_ppm: u32, usage_ppm: u32, reason: &Reason) -> Self {
+        Self::new(Action::Warn, level_ppm, usage_ppm, reason)
+    }
+
+    #[must_use]
+    pub fn pause(level_ppm: u32, usage_ppm: u32, reason: &Reason) -> Self {
+        Self::new(Action::Pause, level_ppm, usage_ppm, reason)
+    }
+
+    #[must_use]
+    pub fn resume(level_ppm: u32, usage_ppm: u32, reason: &Reason) -> Self {
+        Self::new(Action::Resume, level_ppm, usage_ppm, reason)
+    }
+
+    fn new(action: Action, level_ppm: u32, usage_ppm: u32, reason: &Reason) -> Self {
+        Self { action, level_ppm, usage_ppm, allowed_micros: None, reason: reason.code() }
+    }
+}
+
+/// Columns of the campaign-days, as the contract has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DayTable<'t> {
+    pub campaign: &'t [u32],
+    pub day: &'t [i32],
+    pub daily_budget_micros: &'t [i64],
+    pub spent_micros: &'t [i64],
+    pub counter_micros: &'t [i64],
+    pub warned_ppm: &'t [u32],
+    pub state: &'t [u8],
+}
+
+/// Everything a threshold rule is given in one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MovementTables<'t> {
+    pub texts: Texts<'t>,
+    pub campaigns: CampaignTable<'t>,
+    pub days: DayTable<'t>,
+    /// For each movement its row in `days` and its amount.
+    pub campaign_day: &'t [u32],
+    pub amount_micros: &'t [i64],
+}
+
+/// What changes about a campaign-day while the movements of a batch pass by.
+#[derive(Clone, Copy, Debug)]
+struct Moving {
+    spent_micros: i64,
+    warned_ppm: u32,
+    state: u8,
+}
+
+impl<'t> MovementTables<'t> {
+    /// Judges the movements in order. The state of each campaign-day is carried from one movement to the next as the
+    /// host does it, so that a batch gives the verdicts that its movements would have got one by one.
+    pub fn judge(
+        &'t self,
+        mut rule: impl FnMut(Movement<'t>) -> Verdict,
+        mut take: impl FnMut(Movement<'t>, Verdict),
+    ) {
+        let days = &self.days;
+        let mut moving: Vec<Moving> = (0..days.spent_micros.len() as u32)
+            .map(|day| Moving {
+                spent_micros: asked(days.spent_micros, day, "spent-micros"),
+                warned_ppm: asked(days.warned_ppm, day, "warned-ppm"),
+                state: asked(days.state, day, "state"),
+            })
+            .collect();
+        for (day, amount_micros) in self.campaign_day.iter().zip(self.amount_micros) {
+            let Some(running) = moving.get_mut(*day as usize) else { no_such_day() };
+            let movement = Movement {
+                tables: self,
+                day: *day,
+                amount_micros: *amount_micros,
+                before: *running,
+            };
+            let verdict = rule(movement);
+            running.follow(&movement, &verdict);
+            take(movement, verdict);
+        }
+    }
+}
+
+impl Moving {
+    #[inline]
+    fn follow(&mut self, movement: &Movement<'_>, verdict: &Verdict) {
+        self.spent_micros = self.spent_micros.saturating_add(movement.counted_micros(verdict));
+        let paused = PAUSED_BY_BUDGET | PAUSED_BY_PERSON;
+        match verdict.action {
+            Action::Warn => self.warned_ppm = self.warned_ppm.max(verdict.level_ppm),
+            Action::Pause
+                if self.state & TODAY != 0 && self.state & (paused | PAUSED_BEFORE) == 0 =>
+            {
+                self.state |= PAUSED_BY_BUDGET | PAUSED_BEFORE;
+            }
+            Action::Resume if self.state & TODAY != 0 && self.state & PAUSED_BY_BUDGET != 0 => {
+                self.state &= !(PAUSED_BY_BUDGET | PAUSED_BEFORE);
+            }
+            Action::Keep | Action::Pause | Action::Resume => {}
+        }
+    }
+}
+
+/// One movement of spend: a charge, a refund, or a fresh look.
+#[derive(Clone, Copy, Debug)]
+pub struct Movement<'t> {
+    tables: &'t MovementTables<'t>,
+    day: u32,
+    amount_micros: i64,
+    before: Moving,
+}
+
+impl<'t> Movement<'t> {
+    /// Positive for a charge, negative for a refund, 0 for a fresh look.
+    #[must_use]
+    pub fn amount_micros(&self) -> i64 {
+        self.amount_micros
+    }
+
+    /// Net spend of the day before the movement.
+    #[must_use]
+    pub fn spent_before_micros(&self) -> i64 {
+        self.before.spent_micros
+    }
+
+    /// Net spend of the day when all of the movement counts.
+    #[must_use]
+    #[inline]
+    pub fn spent_after_micros(&self) -> i64 {
+        self.before.spent_micros.saturating_add(self.amount_micros)
+    }
+
+    /// Daily budget, when the campaign has one.
+    #[must_use]
+    #[inline]
+    pub fn daily_budget_micros(&self) -> Option<i64> {
+        amount(asked(self.tables.days.daily_budget_micros, self.day, "daily-budget"))
+    }
+
+    /// Spend by the Redis counter, when there is one. It counts the campaign's today, so a movement of another day has
+    /// none. Needs `COUNTER`.
+    #[must_use]
+    #[inline]
+    pub fn counter_micros(&self) -> Option<i64> {
+        amount(asked(self.tables.days.counter_micros, self.day, "counter"))
+            .filter(|_| self.is_today())
+    }
+
+    /// Highest level already warned about for this day and budget; 0 when none.
+    #[must_use]
+    pub fn warned_ppm(&self) -> u32 {
+        self.before.warned_ppm
+    }
+
+    /// Whether the movement's day is the campaign's today; only today is paused or resumed.
+    #[must_use]
+    pub fn is_today(&self) -> bool {
+        self.before.state & TODAY != 0
+    }
+
+    #[must_use]
+    pub fn is_paused_by_budget(&self) -> bool {
+        self.before.state & PAUSED_BY_BUDGET != 0
+    }
+
+    #[must_use]
+    pub fn is_paused_by_person(&self) -> bool {
+        self.before.state & PAUSED_BY_PERSON != 0
+    }
+
+    /// Whether this day and this budget have led to a pause already.
+    #[must_use]
+    pub fn was_paused_before(&self) -> bool {
+        self.before.state & PAUSED_BEFORE != 0
+    }
+
+    /// Budget day, in days since 1970.
+    #[must_use]
+    pub fn day(&self) -> i32 {
+        asked(self.tables.days.day, self.day, "day")
+    }
+
+    #[must_use]
+    pub fn campaign(&self) -> Campaign<'t> {
+        let campaign = asked(self.tables.days.campaign, self.day, "campaign");
+        Campaign::new(self.tables.texts, &self.tables.campaigns, campaign)
+    }
+
+    /// What the movement adds to the spend under a verdict.
+    #[must_use]
+    #[inline]
+    pub fn counted_micros(&self, verdict: &Verdict) -> i64 {
+        match verdict.allowed_micros {
+            Some(allowed) if self.amount_micros > 0 => allowed,
+            _ => self.amount_micros,
+        }
+    }
+}
+
+#[cold]
+fn no_such_day() -> ! {
+    panic!("the host names a campaign-day that it did not pass")
+}

@@ -1,0 +1,66 @@
+//! Happenings to messages: what a notification rule is given and answers. Rare, so plain records.
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    pub kind: Kind,
+    /// Ids as in the events; empty when the happening concerns none or many.
+    pub campaign: String,
+    pub advertiser: String,
+    /// Level that was crossed and usage that decided; 0 when the kind has none.
+    pub level_ppm: u32,
+    pub usage_ppm: u32,
+    /// Spend and budget of the day; `None` when the kind has none.
+    pub spent_micros: Option<i64>,
+    pub budget_micros: Option<i64>,
+    /// Dead letters, duplicates, faults; 1 for a crossing.
+    pub count: u64,
+    /// A sentence of the host's: what failed, and what to do.
+    pub detail: String,
+    /// Budget day as YYYY-MM-DD.
+    pub day: String,
+    /// Local minute of the day and ISO weekday at which it happened.
+    pub local_minute: u16,
+    pub weekday: u8,
+    /// Messages of this kind already sent for this campaign on this day.
+    pub sent_today: u32,
+    /// Minutes since the last of them.
+    pub minutes_since_last: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Warning,
+    Paused,
+    Resumed,
+    DeadLetters,
+    RefundFailed,
+    DuplicateRate,
+    RuleFault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    Slack,
+    Email,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+/// One message about one happening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub channel: Channel,
+    /// Name of a route in the host's configuration; never an address.
+    pub route: String,
+    pub severity: Severity,
+    pub title: String,
+    pub body: String,
+    /// Minutes to hold it back; 0 for at once.
+    pub delay_minutes: u32,
+}
