@@ -1,0 +1,117 @@
+//! librdkafka's callbacks, turned into one closed list of happenings that a lane works off in its own time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+
+use crate::log;
+use crate::shared::{Shared, lock};
+
+/// The consumer of a lane.
+pub(crate) type LaneConsumer = BaseConsumer<Context>;
+
+/// What the group decided.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Assigned(Vec<i32>),
+    /// `lost`: others may have the partitions already, so there is nothing to wait for.
+    Revoked {
+        partitions: Vec<i32>,
+        lost: bool,
+    },
+}
+
+/// Receives callbacks for one consumer of one lane.
+pub(crate) struct Context {
+    shared: Arc<Shared>,
+    lane: usize,
+    happenings: Mutex<Vec<Happening>>,
+    /// The consumer is being closed: nobody works off happenings any more, so they are answered on the spot.
+    is_closing: AtomicBool,
+}
+
+impl Context {
+    pub(crate) fn new(shared: &Arc<Shared>, lane: usize) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            lane,
+            happenings: Mutex::default(),
+            is_closing: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Happening> {
+        std::mem::take(&mut *lock(&self.happenings))
+    }
+
+    pub(crate) fn has_happenings(&self) -> bool {
+        !lock(&self.happenings).is_empty()
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    /// Gives up everything, so that a consumer that closes can come to its end.
+    fn let_go(&self, consumer: &BaseConsumer<Self>, assigns: bool) {
+        let result = if assigns {
+            consumer.incremental_assign(&TopicPartitionList::new())
+        } else {
+            consumer.assignment().and_then(|all| consumer.incremental_unassign(&all))
+        };
+        if let Err(error) = result {
+            tracing::debug!(lane = self.lane, %error, "a consumer that closes could not let go");
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log::librdkafka(level, facility, line);
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.shared.lanes[self.lane].fail(self.lane, format!("{error}: {reason}"));
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let assigns = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        self.shared.lanes[self.lane].rebalances.fetch_add(1, Ordering::Relaxed);
+        if self.is_closing.load(Ordering::Acquire) {
+            return self.let_go(consumer, assigns);
+        }
+        let partitions = list.elements().iter().map(|element| element.partition()).collect();
+        let happening = if assigns {
+            Happening::Assigned(partitions)
+        } else {
+            Happening::Revoked { partitions, lost: consumer.assignment_lost() }
+        };
+        lock(&self.happenings).push(happening);
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            let lane = &self.shared.lanes[self.lane];
+            lane.commit_failures.fetch_add(1, Ordering::Relaxed);
+            if lane.brake.lets() {
+                tracing::info!(lane = self.lane, %error, "Kafka did not take the offsets, a hint only");
+            }
+        }
+    }
+}

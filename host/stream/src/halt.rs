@@ -1,0 +1,93 @@
+//! Why a partition is not read, and how to go on.
+
+/// A partition that is not read because reading it would skip something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// Stable name: `OFFSET_GONE`, `LOG_TRUNCATED`, `RECORD_DAMAGED` or `HALTED_BY_LEDGER`.
+    pub code: &'static str,
+    /// What was found, with the offsets.
+    pub sentence: String,
+    /// The command that goes on, for the operator who has understood what happened.
+    pub command: String,
+}
+
+impl Halt {
+    /// One text for logs and for the ledger.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        format!("{}: {} To go on: {}", self.code, self.sentence, self.command)
+    }
+
+    /// Judges a wanted offset against the ends of the partition's log. `None` when it can be read.
+    pub(crate) fn judge(
+        topic: &str,
+        partition: i32,
+        wanted: i64,
+        low: i64,
+        high: i64,
+    ) -> Option<Self> {
+        let (code, sentence, onward) = if wanted < low {
+            let gone = low - wanted;
+            let sentence = format!(
+                "the ledger wants offset {wanted}, the broker's oldest is {low}: {gone} offsets \
+                 were deleted before they were billed."
+            );
+            ("OFFSET_GONE", sentence, low)
+        } else if wanted > high {
+            let sentence = format!(
+                "the ledger wants offset {wanted}, the broker's log ends at {high}: it was \
+                 truncated, or the topic was re-created."
+            );
+            ("LOG_TRUNCATED", sentence, high)
+        } else {
+            return None;
+        };
+        Some(Self { code, sentence, command: go_on(topic, partition, onward) })
+    }
+
+    /// A record that librdkafka cannot deliver and would pass over.
+    pub(crate) fn damaged(topic: &str, partition: i32, at: i64, cause: &str) -> Self {
+        Self {
+            code: "RECORD_DAMAGED",
+            sentence: format!("a record at or after offset {at} cannot be read: {cause}."),
+            command: go_on(topic, partition, at + 1),
+        }
+    }
+
+    /// The ledger's own decision.
+    pub(crate) fn by_ledger(topic: &str, partition: i32, low: i64, reason: &str) -> Self {
+        let sentence = reason.to_owned();
+        Self { code: "HALTED_BY_LEDGER", sentence, command: go_on(topic, partition, low) }
+    }
+}
+
+fn go_on(topic: &str, partition: i32, offset: i64) -> String {
+    format!("tollgate partition go-on --topic {topic} --partition {partition} --offset {offset}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(wanted: i64, low: i64, high: i64, expected: Option<(&str, &str)>) {
+        let halt = Halt::judge("ad-events", 3, wanted, low, high);
+        let found = halt.as_ref().map(|halt| (halt.code, halt.command.as_str()));
+        let command = |offset| {
+            format!("tollgate partition go-on --topic ad-events --partition 3 --offset {offset}")
+        };
+        let expected = expected.map(|(code, offset)| (code, command(offset)));
+        assert_eq!(found, expected.as_ref().map(|(code, command)| (*code, command.as_str())));
+    }
+
+    #[test]
+    fn only_an_offset_between_the_ends_is_read() {
+        check(0, 0, 0, None);
+        check(5, 5, 5, None);
+        check(5, 0, 9, None);
+        check(9, 0, 9, None);
+        check(0, 1, 9, Some(("OFFSET_GONE", "1")));
+        check(4, 5, 5, Some(("OFFSET_GONE", "5")));
+        check(10, 0, 9, Some(("LOG_TRUNCATED", "9")));
+        check(1, 0, 0, Some(("LOG_TRUNCATED", "0")));
+    }
+}

@@ -1,0 +1,222 @@
+//! A lane: one thread with one consumer, from joining the group to leaving it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+
+use crate::assignment::Held;
+use crate::context::{Context, LaneConsumer};
+use crate::properties;
+use crate::shared::{LaneShared, Shared};
+use crate::status::LaneState;
+use crate::ticket::Delivery;
+
+/// Longest time between two looks at the main queue: heartbeats of the application, rebalances, errors.
+const MAIN_QUEUE_PAUSE: Duration = Duration::from_millis(100);
+/// A send gives up after this time, so that the main queue is looked at while the writer is slow.
+const SEND_PAUSE: Duration = Duration::from_millis(50);
+const BACK_OFF_MIN: Duration = Duration::from_millis(200);
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    Stop,
+    /// Something that a new consumer heals.
+    Restart(String),
+    /// The other side of the channel is gone.
+    NoWriter,
+}
+
+/// Runs a lane until the stream stops.
+pub(crate) fn run(shared: &Arc<Shared>, number: usize, out: Sender<Delivery>) {
+    let lane = &shared.lanes[number];
+    lane.thread.get_or_init(thread::current);
+    let mut back_off = BACK_OFF_MIN;
+    while !shared.is_stopping() {
+        lane.set_state(LaneState::WaitingForTopic);
+        if !shared.wait_topic(Duration::from_secs(1)) {
+            continue;
+        }
+        let began = Instant::now();
+        match Session::open(shared, number, &out).map(Session::run) {
+            Ok(End::Stop) => break,
+            Ok(End::NoWriter) => {
+                tracing::error!(lane = number, "the writer is gone, the lane ends");
+                break;
+            }
+            Ok(End::Restart(reason)) => lane.fail(number, reason),
+            Err(error) => lane.fail(number, format!("the consumer could not be made: {error}")),
+        }
+        lane.restarts.fetch_add(1, Ordering::Relaxed);
+        lane.set_state(LaneState::Restarting);
+        if began.elapsed() > BACK_OFF_MAX {
+            back_off = BACK_OFF_MIN;
+        }
+        shared.rest(back_off);
+        back_off = (back_off * 2).min(BACK_OFF_MAX);
+    }
+    lane.set_state(LaneState::Stopped);
+}
+
+/// A lane with a consumer.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: usize,
+    pub(crate) consumer: Arc<LaneConsumer>,
+    /// Partitions that the group gave to this lane.
+    pub(crate) held: BTreeMap<i32, Held>,
+    /// A slice that the channel had no room for. Nothing is read while there is one.
+    pub(crate) unsent: Option<Delivery>,
+    pub(crate) retry_at: Option<Instant>,
+    /// Records that the next poll takes at most.
+    pub(crate) limit: usize,
+    /// Partition at which the next poll begins.
+    pub(crate) turn: i32,
+    hint_at: Instant,
+    out: Sender<Delivery>,
+}
+
+impl Session {
+    fn open(
+        shared: &Arc<Shared>,
+        number: usize,
+        out: &Sender<Delivery>,
+    ) -> Result<Self, KafkaError> {
+        let lane = &shared.lanes[number];
+        lane.set_state(LaneState::Joining);
+        let config = properties::member(&shared.config, number);
+        let context = Context::new(shared, number);
+        let mut consumer: LaneConsumer = config.create_with_context(context)?;
+        let me = thread::current();
+        consumer.set_nonempty_callback(move || me.unpark());
+        consumer.subscribe(&[&shared.config.topic])?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            number,
+            consumer: Arc::new(consumer),
+            held: BTreeMap::new(),
+            unsent: None,
+            retry_at: None,
+            limit: shared.config.poll_records_max,
+            turn: 0,
+            hint_at: Instant::now(),
+            out: out.clone(),
+        })
+    }
+
+    fn run(mut self) -> End {
+        let end = loop {
+            if let Err(end) = self.turn() {
+                break end;
+            }
+        };
+        self.close();
+        end
+    }
+
+    pub(crate) fn lane(&self) -> &LaneShared {
+        &self.shared.lanes[self.number]
+    }
+
+    /// One round: what the group says, what is due, then records.
+    fn turn(&mut self) -> Result<(), End> {
+        if self.shared.is_stopping() {
+            return Err(End::Stop);
+        }
+        if let Some(reason) = self.lane().take_restart() {
+            return Err(End::Restart(reason));
+        }
+        let busy = self.poll_main()?;
+        self.work_off()?;
+        self.acquire_due()?;
+        self.hint_due();
+        if let Some(delivery) = self.unsent.take() {
+            return self.offer(delivery);
+        }
+        if !self.has_room() {
+            self.wait_for_room();
+            return Ok(());
+        }
+        let read = self.read_round()?;
+        if read == 0 && !busy {
+            thread::park_timeout(MAIN_QUEUE_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Serves the main queue. Records have queues of their own, so one that comes here would be out of order.
+    pub(crate) fn poll_main(&self) -> Result<bool, End> {
+        match self.consumer.poll(Duration::ZERO) {
+            None => Ok(self.consumer.context().has_happenings()),
+            Some(Ok(_)) => {
+                Err(End::Restart("a record came through the main queue; starting over".into()))
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                Err(End::Restart(format!("librdkafka cannot go on ({code}); starting over")))
+            }
+            Some(Err(error)) => {
+                self.lane().fail(self.number, format!("Kafka reports: {error}"));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Sends without waiting; what finds no room is kept.
+    pub(crate) fn send(&mut self, delivery: Delivery) -> Result<(), End> {
+        match self.out.try_send(delivery) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(delivery)) => {
+                self.unsent = Some(delivery);
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(End::NoWriter),
+        }
+    }
+
+    fn offer(&mut self, delivery: Delivery) -> Result<(), End> {
+        match self.out.send_timeout(delivery, SEND_PAUSE) {
+            Ok(()) => {
+                self.lane().set_state(LaneState::Reading);
+                Ok(())
+            }
+            Err(SendTimeoutError::Timeout(delivery)) => {
+                self.lane().set_state(LaneState::Waiting);
+                self.unsent = Some(delivery);
+                Ok(())
+            }
+            Err(SendTimeoutError::Disconnected(_)) => Err(End::NoWriter),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let out = self.shared.in_flight_bytes.load(Ordering::SeqCst);
+        out < self.shared.config.in_flight_bytes_max
+    }
+
+    fn wait_for_room(&self) {
+        self.lane().set_state(LaneState::Waiting);
+        self.lane().is_waiting.store(true, Ordering::SeqCst);
+        // Asked again after the flag is up: a ticket dropped in between would wake nobody.
+        if !self.has_room() {
+            thread::park_timeout(MAIN_QUEUE_PAUSE);
+        }
+        self.lane().is_waiting.store(false, Ordering::SeqCst);
+        if self.has_room() {
+            self.lane().set_state(LaneState::Reading);
+        }
+    }
+
+    fn hint_due(&mut self) {
+        if self.hint_at.elapsed() >= Duration::from_millis(self.shared.config.hint_ms) {
+            self.hint_at = Instant::now();
+            self.hint(&self.reading());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Lanes against a real broker. Each test has topics and groups of its own.
+
+mod support;
+
+mod lanes {
+    mod halting;
+    mod reading;
+    mod sharing;
+    mod starting;
+    mod stopping;
+}
