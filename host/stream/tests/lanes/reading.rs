@@ -107,6 +107,7 @@ fn a_writer_that_stands_still_costs_no_membership() {
     config.in_flight_bytes_max = 64 << 10;
     config.slice_bytes_max = 16 << 10;
     let member = Member::start(config, &book);
+    until("every lane has a share", || member.shares().iter().all(|share| *share > 0));
     member.await_reading(4);
     member.shut();
     produce_all(&topic, 4, 5_000);

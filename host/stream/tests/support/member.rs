@@ -75,6 +75,13 @@ impl Member {
         status.partitions.iter().filter(|p| p.next_offset.is_some() && p.halt.is_none()).count()
     }
 
+    /// Number of partitions of each lane.
+    pub(crate) fn shares(&self) -> Vec<usize> {
+        let status = self.status();
+        let share = |lane| status.partitions.iter().filter(|p| p.lane == lane).count();
+        status.lanes.iter().map(|lane| share(lane.lane)).collect()
+    }
+
     pub(crate) fn rebalances(&self) -> u64 {
         self.status().lanes.iter().map(|lane| lane.rebalances).sum()
     }
