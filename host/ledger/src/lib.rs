@@ -1,1 +1,289 @@
-//! Placeholder.
+//! The ledger: every charge, balance, budget and offset, in Postgres or SQLite behind one set of operations.
+//!
+//! A batch is decided on remembered rows and written by [`Ledger::apply`], which verifies in the same transaction
+//! that every one of them still held. When one did not, nothing is written; the caller then locks the rows with
+//! [`Ledger::lock`], decides again and applies inside that transaction.
+//!
+//! One `Ledger` is one connection. Dropping an operation halfway closes the connection, so that nothing half-done is
+//! ever continued; [`Ledger::reopen`] makes a new one.
+#![forbid(unsafe_code)]
+
+mod audit;
+mod campaign;
+mod config;
+mod error;
+mod near;
+mod postgres;
+mod progress;
+mod rows;
+mod rules;
+mod session;
+mod shape;
+mod sqlite;
+
+use std::sync::Arc;
+
+use tollgate_domain::book::Campaign;
+use tollgate_domain::money::Micros;
+use tollgate_domain::plan::Plan;
+
+pub use config::LedgerConfig;
+pub use error::{LedgerError, Result};
+pub use rows::{
+    Acquired, Acquisition, AuditReport, Check, Generation, Keys, LockKeys, Module, NearBudget,
+    NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
+};
+
+use config::Address;
+
+/// A connection to the ledger. Operations on tables that are older than this program give `SCHEMA_OUTDATED`.
+pub enum Ledger {
+    Postgres(Box<postgres::PgLedger>),
+    Sqlite(Box<sqlite::SqliteLedger>),
+}
+
+/// Calls the same operation of whichever database it is.
+macro_rules! either {
+    ($ledger:expr, $name:ident($($arg:expr),*)) => {
+        match $ledger {
+            Ledger::Postgres(ledger) => ledger.$name($($arg),*).await,
+            Ledger::Sqlite(ledger) => ledger.$name($($arg),*).await,
+        }
+    };
+}
+
+impl Ledger {
+    /// Connects. The tables may still be missing or old; see [`Ledger::migrate`].
+    ///
+    /// # Errors
+    /// `Address` when the address or its credentials are wrong, `Outage` when nobody answers.
+    pub async fn open(config: &LedgerConfig) -> Result<Self> {
+        Ok(match config.address()? {
+            Address::Postgres(url) => {
+                Self::Postgres(Box::new(postgres::PgLedger::open(config, url).await?))
+            }
+            Address::Sqlite(path) => {
+                Self::Sqlite(Box::new(sqlite::SqliteLedger::open(config, path).await?))
+            }
+        })
+    }
+
+    /// Replaces the connection by a new one, which is the way on after an outage.
+    ///
+    /// # Errors
+    /// As `open`; the ledger then still has its old connection, or none.
+    pub async fn reopen(&mut self) -> Result<()> {
+        *self = Self::open(self.config()).await?;
+        Ok(())
+    }
+
+    /// The settings with which it was opened.
+    #[must_use]
+    pub fn config(&self) -> &LedgerConfig {
+        match self {
+            Self::Postgres(ledger) => ledger.config(),
+            Self::Sqlite(ledger) => ledger.config(),
+        }
+    }
+
+    /// Brings the tables to the newest version and gives it. Several processes may do so at once.
+    ///
+    /// # Errors
+    /// When the database refuses a step; earlier steps stay.
+    pub async fn migrate(&mut self) -> Result<i64> {
+        either!(self, migrate())
+    }
+
+    /// Version of the tables in the database; 0 when there are none.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn schema_version(&mut self) -> Result<i64> {
+        either!(self, schema_version())
+    }
+
+    /// Version of the tables that this program needs. Newer tables serve as well, because steps only add.
+    #[must_use]
+    pub fn schema_latest(&self) -> i64 {
+        match self {
+            Self::Postgres(_) => postgres::LATEST,
+            Self::Sqlite(_) => sqlite::LATEST,
+        }
+    }
+
+    /// The database's clock, in microseconds since 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn clock_us(&mut self) -> Result<i64> {
+        either!(self, clock_us())
+    }
+
+    /// The campaigns that exist among these ids; inside a transaction when one is open.
+    ///
+    /// # Errors
+    /// `Row` when a campaign's status or time zone cannot be understood.
+    pub async fn campaigns(&mut self, ids: &[Arc<str>]) -> Result<Vec<Campaign>> {
+        either!(self, campaigns(ids))
+    }
+
+    /// Balances and day states as they are now, without locks.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn load(&mut self, keys: Keys<'_>) -> Result<Rows> {
+        either!(self, load(keys))
+    }
+
+    /// Begins a transaction, verifies the fence and locks progress, balances and days, in this order. The transaction
+    /// stays open for [`Ledger::apply`] or [`Ledger::rollback`].
+    ///
+    /// # Errors
+    /// `Fenced` and `GenerationChanged` as `apply`; no transaction is open then.
+    pub async fn lock(&mut self, keys: LockKeys<'_>) -> Result<Rows> {
+        either!(self, lock(keys))
+    }
+
+    /// Ends an open transaction without writing anything.
+    ///
+    /// # Errors
+    /// `Outage` when the connection is gone, which ends the transaction as well.
+    pub async fn rollback(&mut self) -> Result<()> {
+        either!(self, rollback())
+    }
+
+    /// Writes a plan and commits, if everything it was decided on still holds; otherwise writes nothing. Ends the
+    /// transaction that `lock` began, whatever the outcome.
+    ///
+    /// # Errors
+    /// - `Fenced`: another process holds a partition, or the batch is already written.
+    /// - `GenerationChanged`: the rules that decided are no longer active.
+    /// - `Stale`: a balance, day or campaign has changed.
+    /// - `Refused`: the data itself cannot be stored.
+    /// - `Transient`: nothing is written, try again.
+    /// - `Outage`: reopen; when the outcome is unknown, `progress` tells whether the plan was written.
+    pub async fn apply(&mut self, plan: &Plan<'_>) -> Result<()> {
+        either!(self, apply(plan))
+    }
+
+    /// Progress of the own consumer group in these topics (in all topics when empty), by topic and partition.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn progress(&mut self, topics: &[&str]) -> Result<Vec<ProgressRow>> {
+        either!(self, progress(topics))
+    }
+
+    /// Writes down where each partition of a topic begins, all at once, if the group has never seen the topic.
+    /// False: it has, and nothing was written.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn first_sight(
+        &mut self,
+        topic: &str,
+        topic_id: &str,
+        offsets: &[(i32, i64)],
+    ) -> Result<bool> {
+        either!(self, first_sight(topic, topic_id, offsets))
+    }
+
+    /// Takes partitions over, fencing off whoever held them. A partition that was never seen starts at the given
+    /// offset. An empty topic id, from a broker that gives none, matches every topic.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn acquire(
+        &mut self,
+        owner: &str,
+        topic: &str,
+        topic_id: &str,
+        partitions: &[(i32, i64)],
+    ) -> Result<Vec<Acquired>> {
+        either!(self, acquire(owner, topic, topic_id, partitions))
+    }
+
+    /// Stops a partition until [`Ledger::repoint`]; whoever holds it is fenced off.
+    ///
+    /// # Errors
+    /// `NotFound` when the group has no such partition.
+    pub async fn halt(&mut self, topic: &str, partition: i32, reason: &str) -> Result<()> {
+        either!(self, halt(topic, partition, reason))
+    }
+
+    /// Lets a halted partition go on, fences off whoever holds it, and writes an audit row.
+    ///
+    /// # Errors
+    /// `NotAllowed` when records would be charged twice, `NotFound` when the group has no such partition.
+    pub async fn repoint(&mut self, repoint: Repoint<'_>) -> Result<ProgressRow> {
+        either!(self, repoint(repoint))
+    }
+
+    /// Keeps a rule module; the same digest is the same module.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn publish(&mut self, module: &Module) -> Result<()> {
+        either!(self, publish(module))
+    }
+
+    /// Puts rules in force and gives the number of their generation. Once this returns, no plan of an older generation
+    /// is written anywhere. Rules that are in force already keep their number.
+    ///
+    /// # Errors
+    /// `NotFound` when a module was not published.
+    pub async fn activate(&mut self, parts: &[Part], author: &str, note: &str) -> Result<u64> {
+        either!(self, activate(parts, author, note))
+    }
+
+    /// The rules in force; `None` before the first activation.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn active(&mut self) -> Result<Option<Generation>> {
+        either!(self, active())
+    }
+
+    /// The bytes of a published module.
+    ///
+    /// # Errors
+    /// `NotFound` when it was not published.
+    pub async fn module_bytes(&mut self, digest: &str) -> Result<Vec<u8>> {
+        either!(self, module_bytes(digest))
+    }
+
+    /// Loads campaigns, replacing those with the same id.
+    ///
+    /// # Errors
+    /// `Row` when a time zone is unknown; nothing is loaded then.
+    pub async fn put_campaigns(&mut self, campaigns: &[NewCampaign]) -> Result<()> {
+        either!(self, put_campaigns(campaigns))
+    }
+
+    /// Sets an advertiser's opening balance; what was charged since stays charged.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn put_balance(&mut self, advertiser: &str, opening: Micros) -> Result<()> {
+        either!(self, put_balance(advertiser, opening))
+    }
+
+    /// A small picture for status pages.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn overview(&mut self) -> Result<Overview> {
+        either!(self, overview())
+    }
+
+    /// Checks whether the ledger adds up, on one snapshot and without disturbing writers; calls back after each check.
+    ///
+    /// # Errors
+    /// When the database cannot be asked; a ledger that does not add up is not an error but a failed check.
+    pub async fn audit(
+        &mut self,
+        on_check: &mut (dyn FnMut(&Check) + Send),
+    ) -> Result<AuditReport> {
+        either!(self, audit(on_check))
+    }
+}

@@ -1,0 +1,279 @@
+//! Whether the ledger adds up. The claims are plain SQL that both databases understand; each is one statement over one
+//! snapshot, so that nothing but a count and an example leaves the database.
+
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Executor, Row};
+
+use crate::error::{LedgerError, Result};
+use crate::postgres;
+use crate::rows::{AuditReport, Check};
+use crate::sqlite;
+
+/// Settings of the hot path would make these statements slow.
+const POSTGRES_BEGIN: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0;
+    SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on;
+    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on";
+
+pub(crate) async fn postgres(
+    conn: &mut PgConnection,
+    on_check: &mut (dyn FnMut(&Check) + Send),
+) -> Result<AuditReport> {
+    conn.execute(POSTGRES_BEGIN).await.map_err(postgres::database_error)?;
+    let mut report = AuditReport::default();
+    for claim in CLAIMS {
+        let counted = sqlx::query(claim.sql).fetch_one(&mut *conn).await;
+        match counted.map_err(postgres::database_error) {
+            Ok(row) => report.add(claim.check(row.get(0), row.get(1), row.get(2)), on_check),
+            Err(error) => return end_postgres(conn, Err(error)).await,
+        }
+    }
+    end_postgres(conn, Ok(report)).await
+}
+
+pub(crate) async fn sqlite(
+    conn: &mut SqliteConnection,
+    on_check: &mut (dyn FnMut(&Check) + Send),
+) -> Result<AuditReport> {
+    conn.execute("BEGIN").await.map_err(sqlite::database_error)?;
+    let mut report = AuditReport::default();
+    for claim in CLAIMS {
+        let counted = sqlx::query(claim.sql).fetch_one(&mut *conn).await;
+        match counted.map_err(sqlite::database_error) {
+            Ok(row) => report.add(claim.check(row.get(0), row.get(1), row.get(2)), on_check),
+            Err(error) => return end_sqlite(conn, Err(error)).await,
+        }
+    }
+    end_sqlite(conn, Ok(report)).await
+}
+
+impl AuditReport {
+    fn add(&mut self, check: Check, on_check: &mut (dyn FnMut(&Check) + Send)) {
+        on_check(&check);
+        self.checks.push(check);
+    }
+}
+
+async fn end_postgres(conn: &mut PgConnection, result: Result<AuditReport>) -> Result<AuditReport> {
+    if !result.as_ref().is_err_and(LedgerError::is_outage) {
+        conn.execute("ROLLBACK").await.map_err(postgres::database_error)?;
+    }
+    result
+}
+
+async fn end_sqlite(
+    conn: &mut SqliteConnection,
+    result: Result<AuditReport>,
+) -> Result<AuditReport> {
+    if !result.as_ref().is_err_and(LedgerError::is_outage) {
+        conn.execute("ROLLBACK").await.map_err(sqlite::database_error)?;
+    }
+    result
+}
+
+/// A statement that answers: how many things were looked at, how many are wrong, and an example of one.
+struct Claim {
+    name: &'static str,
+    claim: &'static str,
+    /// A note never fails.
+    note: bool,
+    sql: &'static str,
+}
+
+impl Claim {
+    fn check(&self, looked_at: i64, wrong: i64, example: Option<String>) -> Check {
+        Check {
+            name: self.name,
+            claim: self.claim,
+            ok: self.note || wrong == 0,
+            expected: looked_at,
+            found: looked_at - wrong,
+            detail: example.unwrap_or_default(),
+        }
+    }
+}
+
+const CLAIMS: &[Claim] = &[
+    Claim {
+        name: "balances",
+        claim: "every balance is the opening balance plus the history",
+        note: false,
+        sql: "
+WITH moved AS (
+  SELECT advertiser_id, CAST(sum(amount_micros) AS BIGINT) AS moved FROM ad_balance_histories GROUP BY advertiser_id
+), compared AS (
+  SELECT b.advertiser_id AS id, b.balance_micros AS found, b.opening_micros + coalesce(m.moved, 0) AS expected
+  FROM advertiser_balances b LEFT JOIN moved m ON m.advertiser_id = b.advertiser_id
+  UNION ALL
+  SELECT m.advertiser_id, NULL, m.moved FROM moved m
+  WHERE NOT EXISTS (SELECT 1 FROM advertiser_balances b WHERE b.advertiser_id = m.advertiser_id)
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN found = expected THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN found = expected THEN NULL ELSE
+    id || ': found ' || coalesce(CAST(found AS TEXT), 'no row') || ', expected ' || CAST(expected AS TEXT) END)
+FROM compared",
+    },
+    Claim {
+        name: "spend",
+        claim: "every day's spend is what history charged to that campaign and day",
+        note: false,
+        sql: "
+WITH moved AS (
+  SELECT campaign_id, budget_day, CAST(-sum(amount_micros) AS BIGINT) AS moved
+  FROM ad_balance_histories GROUP BY campaign_id, budget_day
+), compared AS (
+  SELECT d.campaign_id AS id, d.day, d.spent_micros AS found, coalesce(m.moved, 0) AS expected
+  FROM campaign_daily_spend d LEFT JOIN moved m ON m.campaign_id = d.campaign_id AND m.budget_day = d.day
+  UNION ALL
+  SELECT m.campaign_id, m.budget_day, NULL, m.moved FROM moved m
+  WHERE NOT EXISTS (SELECT 1 FROM campaign_daily_spend d WHERE d.campaign_id = m.campaign_id AND d.day = m.budget_day)
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN found = expected THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN found = expected THEN NULL ELSE id || ' ' || CAST(day AS TEXT) || ': found '
+    || coalesce(CAST(found AS TEXT), 'no row') || ', expected ' || CAST(expected AS TEXT) END)
+FROM compared",
+    },
+    Claim {
+        name: "fates",
+        claim: "every consumed offset has one of four fates",
+        note: false,
+        sql: "
+WITH parts AS (
+  SELECT topic, kafka_partition, incarnation, next_offset - first_offset AS consumed,
+    charged + skipped + dead + absent AS fates FROM consumer_progress
+  UNION ALL
+  SELECT topic, kafka_partition, incarnation, next_offset - first_offset, charged + skipped + dead + absent
+  FROM retired_progress
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN consumed = fates THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN consumed = fates THEN NULL ELSE topic || ' ' || CAST(kafka_partition AS TEXT) || ': found '
+    || CAST(fates AS TEXT) || ' fates, expected ' || CAST(consumed AS TEXT) END)
+FROM parts",
+    },
+    Claim {
+        name: "counters",
+        claim: "every partition has as many history rows and dead letters as its counters say",
+        note: false,
+        sql: "
+WITH counted AS (
+  SELECT topic, kafka_partition AS part, incarnation, charged, dead, 0 AS rows_, 0 AS letters FROM consumer_progress
+  UNION ALL
+  SELECT topic, kafka_partition, incarnation, charged, dead, 0, 0 FROM retired_progress
+  UNION ALL
+  SELECT kafka_topic, kafka_partition, incarnation, 0, 0, count(*), 0 FROM ad_balance_histories
+  GROUP BY kafka_topic, kafka_partition, incarnation
+  UNION ALL
+  SELECT topic, kafka_partition, incarnation, 0, 0, 0, count(*) FROM dead_letters
+  GROUP BY topic, kafka_partition, incarnation
+), summed AS (
+  SELECT topic, part, incarnation, sum(charged) AS charged, sum(dead) AS dead, sum(rows_) AS rows_,
+    sum(letters) AS letters
+  FROM counted GROUP BY topic, part, incarnation
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN charged = rows_ AND dead = letters THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN charged = rows_ AND dead = letters THEN NULL ELSE topic || ' ' || CAST(part AS TEXT) || ': found '
+    || CAST(rows_ AS TEXT) || ' rows and ' || CAST(letters AS TEXT) || ' dead letters, expected '
+    || CAST(charged AS TEXT) || ' and ' || CAST(dead AS TEXT) END)
+FROM summed",
+    },
+    Claim {
+        name: "one_fate",
+        claim: "no record is both charged and a dead letter",
+        note: false,
+        sql: "
+SELECT (SELECT count(*) FROM dead_letters), count(*),
+  min(d.topic || ' ' || CAST(d.kafka_partition AS TEXT) || ' ' || CAST(d.kafka_offset AS TEXT))
+FROM dead_letters d JOIN ad_balance_histories h
+  ON h.kafka_partition = d.kafka_partition AND h.kafka_offset = d.kafka_offset AND h.incarnation = d.incarnation
+  AND h.kafka_topic = d.topic",
+    },
+    Claim {
+        name: "chain",
+        claim: "the balances after each row lead from the opening balance to the balance without a gap",
+        note: false,
+        // Each row is a step from the balance before to the balance after. When the steps form one way, every balance
+        // is left as often as it is reached, apart from the two ends.
+        sql: "
+WITH points AS (
+  SELECT advertiser_id AS id, balance_after_micros AS point, 1 AS n FROM ad_balance_histories
+  UNION ALL SELECT advertiser_id, balance_after_micros - amount_micros, -1 FROM ad_balance_histories
+  UNION ALL SELECT advertiser_id, opening_micros, 1 FROM advertiser_balances
+  UNION ALL SELECT advertiser_id, balance_micros, -1 FROM advertiser_balances
+  UNION ALL SELECT advertiser_id, balance_after_micros, 1 FROM opening_changes
+  UNION ALL SELECT advertiser_id, balance_before_micros, -1 FROM opening_changes
+  UNION ALL SELECT advertiser_id, opening_before_micros, 1 FROM opening_changes
+  UNION ALL SELECT advertiser_id, opening_after_micros, -1 FROM opening_changes
+), broken AS (
+  SELECT id, min(point) AS point FROM (SELECT id, point FROM points GROUP BY id, point HAVING sum(n) <> 0) AS loose
+  GROUP BY id
+)
+SELECT (SELECT count(*) FROM advertiser_balances), count(*), min(id || ': the chain breaks at ' || CAST(point AS TEXT))
+FROM broken",
+    },
+    Claim {
+        name: "crossings",
+        claim: "every crossing has its day, and every level that a day has passed has its crossing",
+        note: false,
+        sql: "
+WITH looked AS (
+  SELECT x.campaign_id AS id, x.day, 'no spend of that day' AS what, EXISTS (
+    SELECT 1 FROM campaign_daily_spend d WHERE d.campaign_id = x.campaign_id AND d.day = x.day) AS good
+  FROM budget_crossings x WHERE x.kind <> 'RESUME'
+  UNION ALL
+  SELECT d.campaign_id, d.day, 'warned without a crossing', EXISTS (
+    SELECT 1 FROM budget_crossings x WHERE x.campaign_id = d.campaign_id AND x.day = d.day
+      AND x.kind IN ('WARN', 'PAUSE') AND x.budget_micros = d.crossing_budget_micros)
+  FROM campaign_daily_spend d WHERE d.warned_ppm > 0
+  UNION ALL
+  SELECT d.campaign_id, d.day, 'paused without a crossing', EXISTS (
+    SELECT 1 FROM budget_crossings x WHERE x.campaign_id = d.campaign_id AND x.day = d.day
+      AND x.kind = 'PAUSE' AND x.budget_micros = d.crossing_budget_micros)
+  FROM campaign_daily_spend d WHERE d.paused_ppm > 0
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN good THEN NULL ELSE id || ' ' || CAST(day AS TEXT) || ': ' || what END)
+FROM looked",
+    },
+    Claim {
+        name: "messages",
+        claim: "every crossing has left its message",
+        note: false,
+        sql: "
+WITH kinds AS (
+  SELECT CASE kind WHEN 'WARN' THEN 'BUDGET_WARNING' WHEN 'PAUSE' THEN 'CAMPAIGN_PAUSED' ELSE 'CAMPAIGN_RESUMED' END
+    AS kind, count(*) AS crossings FROM budget_crossings GROUP BY kind
+), compared AS (
+  SELECT kind, crossings, (SELECT count(*) FROM outbox o WHERE o.kind = k.kind) AS messages FROM kinds k
+)
+SELECT CAST(coalesce(sum(crossings), 0) AS BIGINT),
+  CAST(coalesce(sum(CASE WHEN messages < crossings THEN crossings - messages ELSE 0 END), 0) AS BIGINT),
+  min(CASE WHEN messages < crossings THEN kind || ': found ' || CAST(messages AS TEXT) || ' messages, expected '
+    || CAST(crossings AS TEXT) END)
+FROM compared",
+    },
+    Claim {
+        name: "pauses",
+        claim: "every campaign that the budget paused has a crossing that says so",
+        note: false,
+        sql: "
+WITH looked AS (
+  SELECT c.campaign_id AS id, EXISTS (
+    SELECT 1 FROM budget_crossings x WHERE x.campaign_id = c.campaign_id AND x.day = c.paused_day AND x.kind = 'PAUSE')
+    AS good
+  FROM campaigns c WHERE c.status = 'PAUSED' AND c.paused_reason = 'BUDGET_EXHAUSTED'
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN good THEN NULL ELSE id || ': paused without a crossing' END)
+FROM looked",
+    },
+    Claim {
+        name: "negative_balances",
+        claim: "balances below zero are allowed and only counted",
+        note: true,
+        sql: "
+SELECT count(*), CAST(coalesce(sum(CASE WHEN balance_micros < 0 THEN 1 ELSE 0 END), 0) AS BIGINT),
+  min(CASE WHEN balance_micros < 0 THEN advertiser_id || ': ' || CAST(balance_micros AS TEXT) END)
+FROM advertiser_balances",
+    },
+];

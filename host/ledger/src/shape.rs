@@ -1,0 +1,179 @@
+//! Lists of rows as lists of columns, which is how both databases take them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tollgate_domain::book::{DayKey, DayState};
+use tollgate_domain::dead::{DeadLetter, Header};
+use tollgate_domain::money::Micros;
+use tollgate_domain::plan::{Advance, Plan};
+use tollgate_domain::slice::Source;
+
+use crate::error::{LedgerError, Result};
+use crate::rows::{Keys, Rows};
+
+/// Columns of the partitions that a batch moves.
+pub(crate) struct AdvanceColumns<'a> {
+    pub(crate) topics: Vec<&'a str>,
+    pub(crate) partitions: Vec<i32>,
+    pub(crate) epochs: Vec<i64>,
+    pub(crate) incarnations: Vec<i32>,
+    pub(crate) expected: Vec<i64>,
+}
+
+impl<'a> AdvanceColumns<'a> {
+    pub(crate) fn new(advances: &'a [Advance]) -> Self {
+        Self {
+            topics: advances.iter().map(|a| &*a.source.topic).collect(),
+            partitions: advances.iter().map(|a| a.source.partition).collect(),
+            epochs: advances.iter().map(|a| a.source.epoch).collect(),
+            incarnations: advances.iter().map(|a| a.source.incarnation).collect(),
+            expected: advances.iter().map(|a| a.expected_offset).collect(),
+        }
+    }
+}
+
+/// Columns of campaign-days.
+pub(crate) struct DayKeyColumns<'a> {
+    pub(crate) campaigns: Vec<&'a str>,
+    pub(crate) days: Vec<i32>,
+}
+
+impl<'a> DayKeyColumns<'a> {
+    pub(crate) fn new(keys: &'a [DayKey]) -> Self {
+        Self {
+            campaigns: keys.iter().map(|key| &*key.campaign).collect(),
+            days: keys.iter().map(|key| key.day.0).collect(),
+        }
+    }
+}
+
+/// Puts rows that were found back into the order of the keys, with zeros for those that were not.
+pub(crate) struct Found<'a> {
+    keys: Keys<'a>,
+    balances: HashMap<String, Micros>,
+    days: HashMap<DayKey, DayState>,
+}
+
+impl<'a> Found<'a> {
+    pub(crate) fn new(keys: Keys<'a>) -> Self {
+        Self { keys, balances: HashMap::new(), days: HashMap::new() }
+    }
+
+    pub(crate) fn balance(&mut self, advertiser: &str, balance: Micros) {
+        self.balances.insert(advertiser.to_owned(), balance);
+    }
+
+    pub(crate) fn day(&mut self, key: DayKey, state: DayState) {
+        self.days.insert(key, state);
+    }
+
+    pub(crate) fn finish(self) -> Rows {
+        let balance =
+            |id: &Arc<str>| (Arc::clone(id), self.balances.get(&**id).copied().unwrap_or_default());
+        let day = |key: &DayKey| (key.clone(), self.days.get(key).copied().unwrap_or_default());
+        Rows {
+            balances: self.keys.advertisers.iter().map(balance).collect(),
+            days: self.keys.days.iter().map(day).collect(),
+        }
+    }
+}
+
+pub(crate) fn texts(ids: &[Arc<str>]) -> Vec<&str> {
+    ids.iter().map(|id| &**id).collect()
+}
+
+/// Incarnation of the topic that a dead letter comes from.
+pub(crate) fn incarnation(dead: &DeadLetter, plan: &Plan<'_>) -> i32 {
+    let same = |a: &&Advance| a.source.partition == dead.partition && a.source.topic == dead.topic;
+    plan.advances.iter().find(same).map_or(0, |a| a.source.incarnation)
+}
+
+/// Looks up the advance to which history rows belong; neighbours mostly share theirs.
+pub(crate) struct SourceIndex<'a> {
+    advances: &'a [Advance],
+    last: usize,
+}
+
+impl<'a> SourceIndex<'a> {
+    pub(crate) fn new(advances: &'a [Advance]) -> Self {
+        Self { advances, last: 0 }
+    }
+
+    /// # Errors
+    /// `Unexpected` when the plan writes history of a partition that it does not advance.
+    pub(crate) fn find(&mut self, source: &Source) -> Result<usize> {
+        let same = |advance: &Advance| {
+            std::ptr::eq(&*advance.source, source) || *advance.source == *source
+        };
+        if self.advances.get(self.last).is_some_and(same) {
+            return Ok(self.last);
+        }
+        let found = self.advances.iter().position(same).ok_or_else(|| {
+            let sentence = format!(
+                "the plan writes history of {} {} without advancing it",
+                source.topic, source.partition
+            );
+            LedgerError::Unexpected(sentence)
+        })?;
+        self.last = found;
+        Ok(found)
+    }
+}
+
+/// Empty texts are stored as NULL.
+pub(crate) fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Text for a column that cannot hold NUL. Dead letters describe arbitrary bytes, and a dead letter that cannot be
+/// written would stop the line.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Headers as JSON: pairs of name and value, the value in base64 or null.
+pub(crate) fn headers_json(headers: &[Header]) -> String {
+    let pairs: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (without_nul(name), value.as_deref().map(base64)))
+        .collect();
+    serde_json::to_string(&pairs).unwrap_or_else(|_| "[]".to_owned())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            if digit <= chunk.len() {
+                text.push(char::from(DIGITS[(bits >> (18 - 6 * digit) & 63) as usize]));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_base64_or_null() {
+        fn check(value: Option<&[u8]>, expected: &str) {
+            let headers = [("h\0".to_owned(), value.map(<[u8]>::to_vec))];
+            assert_eq!(headers_json(&headers), format!("[[\"h\u{fffd}\",{expected}]]"));
+        }
+        check(None, "null");
+        check(Some(b""), "\"\"");
+        check(Some(b"f"), "\"Zg==\"");
+        check(Some(b"fo"), "\"Zm8=\"");
+        check(Some(b"foo"), "\"Zm9v\"");
+        check(Some(b"foob"), "\"Zm9vYg==\"");
+        check(Some(&[0xff, 0xfe, 0x00]), "\"//4A\"");
+    }
+}
