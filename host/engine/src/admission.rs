@@ -1,0 +1,182 @@
+//! Admission: whether a module may run at all, judged before any of it runs.
+
+mod description;
+mod scan;
+
+use std::sync::Arc;
+
+use tollgate_domain::rule::{RuleError, World};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+
+use crate::bindings::exports::tollgate::rules::{notification, pricing, refund, threshold};
+use crate::convert;
+use crate::engine::Shared;
+use crate::module::{self, Host, Module};
+
+/// Why a module is not admitted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdmissionError {
+    #[error("the module has {bytes} bytes, allowed are {bytes_max}; leave debugging symbols out")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    #[error("this is not a valid component of the features that rules may use: {0}")]
+    NotAComponent(String),
+    #[error("the module exports {found}, expected exactly `{expected}`; build it for that world")]
+    WrongWorld { expected: &'static str, found: String },
+    #[error("the module imports {0}; a rule gets everything it may know as arguments")]
+    ImportRefused(String),
+    #[error("the module uses floating-point numbers ({0}); work with whole micros and ppm")]
+    FloatRefused(String),
+    #[error("the module uses vector instructions ({0}); build it without SIMD")]
+    VectorRefused(String),
+    #[error("the module's memory has no maximum; link it with `--max-memory={bytes_max}` or less")]
+    MemoryUnbounded { bytes_max: usize },
+    #[error("the module's memory may grow to {bytes} bytes, allowed are {bytes_max}")]
+    MemoryTooLarge { bytes: u64, bytes_max: usize },
+    #[error("the module declares {what} = {declared}, allowed is {allowed}")]
+    FuelTooHigh { what: &'static str, declared: u64, allowed: u64 },
+    #[error("the module's description cannot be used: {0}")]
+    BadDescription(String),
+    /// Nothing is held against the module; it may be tried again.
+    #[error("the host could not run the module's `describe`: {0}")]
+    Host(String),
+}
+
+impl AdmissionError {
+    /// Stable code of the refusal.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "MODULE_TOO_LARGE",
+            Self::NotAComponent(_) => "NOT_A_COMPONENT",
+            Self::WrongWorld { .. } => "WRONG_WORLD",
+            Self::ImportRefused(_) => "IMPORT_REFUSED",
+            Self::FloatRefused(_) => "FLOAT_REFUSED",
+            Self::VectorRefused(_) => "VECTOR_REFUSED",
+            Self::MemoryUnbounded { .. } => "MEMORY_UNBOUNDED",
+            Self::MemoryTooLarge { .. } => "MEMORY_TOO_LARGE",
+            Self::FuelTooHigh { .. } => "FUEL_TOO_HIGH",
+            Self::BadDescription(_) => "BAD_DESCRIPTION",
+            Self::Host(_) => "HOST_FAILURE",
+        }
+    }
+}
+
+/// Judges, compiles and asks. A start function needs no rule of its own, because instances start on the call's fuel.
+pub(crate) fn admit(
+    shared: &Arc<Shared>,
+    world: World,
+    bytes: &[u8],
+) -> Result<Module, AdmissionError> {
+    scan::scan(bytes, &shared.limits)?;
+    let component = Component::from_binary(&shared.wasm, bytes)
+        .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
+    check_imports(shared, &component)?;
+    check_exports(shared, &component, world)?;
+    let linker: Linker<Host> = Linker::new(&shared.wasm);
+    let pre = linker
+        .instantiate_pre(&component)
+        .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
+    let description = describe(shared, &pre, world)?;
+    description::check(&description, world, &shared.limits)?;
+    let function = export(&component, world, convert::interface(world).1)?;
+    Ok(Module {
+        shared: Arc::clone(shared),
+        pre,
+        function,
+        world,
+        description: Arc::new(description),
+        digest: module::digest(bytes).into(),
+        bytes: bytes.len(),
+    })
+}
+
+/// Only instances of types may be imported: that is how a world names the types of another interface.
+fn check_imports(shared: &Shared, component: &Component) -> Result<(), AdmissionError> {
+    for (name, import) in component.component_type().imports(&shared.wasm) {
+        let ComponentItem::ComponentInstance(instance) = import.ty else {
+            return Err(AdmissionError::ImportRefused(format!("`{name}`")));
+        };
+        let mut items = instance.exports(&shared.wasm);
+        if let Some((item, _)) = items.find(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+        {
+            return Err(AdmissionError::ImportRefused(format!("`{item}` of `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+fn check_exports(
+    shared: &Shared,
+    component: &Component,
+    world: World,
+) -> Result<(), AdmissionError> {
+    let expected = convert::interface(world).0;
+    let component_type = component.component_type();
+    let names: Vec<&str> = component_type.exports(&shared.wasm).map(|(name, _)| name).collect();
+    if names == [expected] {
+        return Ok(());
+    }
+    let names: Vec<String> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
+    let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    Err(AdmissionError::WrongWorld { expected, found })
+}
+
+/// Instantiates the module, holds its exports to the types of its world, and asks it what it is.
+fn describe(
+    shared: &Shared,
+    pre: &InstancePre<Host>,
+    world: World,
+) -> Result<tollgate_domain::rule::Description, AdmissionError> {
+    let mut store = module::store(shared, shared.limits.fuel_base_max).map_err(refused)?;
+    let instance = module::instantiate(&mut store, pre).map_err(refused)?;
+    check_types(&mut store, pre, &instance, world).map_err(|error| AdmissionError::WrongWorld {
+        expected: convert::interface(world).0,
+        found: format!("functions of other types ({error:#})"),
+    })?;
+    drop(store);
+    let mut store = module::store(shared, shared.limits.fuel_base_max).map_err(refused)?;
+    let function = export(pre.component(), world, "describe")?;
+    module::call(&mut store, pre, &function, ()).map(convert::description).map_err(refused)
+}
+
+fn check_types(
+    store: &mut wasmtime::Store<Host>,
+    pre: &InstancePre<Host>,
+    instance: &Instance,
+    world: World,
+) -> wasmtime::Result<()> {
+    match world {
+        World::Pricing => pricing::GuestIndices::new(pre)?.load(store, instance).map(drop),
+        World::Threshold => threshold::GuestIndices::new(pre)?.load(store, instance).map(drop),
+        World::Refund => refund::GuestIndices::new(pre)?.load(store, instance).map(drop),
+        World::Notification => {
+            notification::GuestIndices::new(pre)?.load(store, instance).map(drop)
+        }
+    }
+}
+
+fn export(
+    component: &Component,
+    world: World,
+    function: &str,
+) -> Result<wasmtime::component::ComponentExportIndex, AdmissionError> {
+    let interface = convert::interface(world).0;
+    component
+        .get_export_index(None, interface)
+        .and_then(|instance| component.get_export_index(Some(&instance), function))
+        .ok_or_else(|| AdmissionError::WrongWorld {
+            expected: interface,
+            found: format!("no function `{function}`"),
+        })
+}
+
+fn refused(error: RuleError) -> AdmissionError {
+    match error {
+        RuleError::Fault(fault) => {
+            let code = fault.code.as_str();
+            AdmissionError::BadDescription(format!("`describe` failed, {fault} ({code})"))
+        }
+        RuleError::Host(sentence) => AdmissionError::Host(sentence),
+    }
+}

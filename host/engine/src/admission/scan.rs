@@ -1,0 +1,93 @@
+//! What can be told from a module's bytes alone: its size, its features, its memories and its plainest imports.
+
+use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
+
+use super::AdmissionError;
+use crate::limits::EngineLimits;
+
+const PAGE_BYTES: u64 = 64 * 1024;
+
+/// Everything that a rule may use. Floats, vectors, threads, 64-bit memories and garbage collection are not here.
+const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::GC_TYPES)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// # Errors
+/// The first reason found not to run the module.
+pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
+    let bytes_max = limits.module_bytes_max;
+    if bytes.len() > bytes_max {
+        return Err(AdmissionError::TooLarge { bytes: bytes.len(), bytes_max });
+    }
+    if !Parser::is_component(bytes) {
+        let sentence = "it is a core module or no WASM at all; make a component of it";
+        return Err(AdmissionError::NotAComponent(sentence.to_owned()));
+    }
+    sections(bytes, limits)?;
+    validate(bytes)
+}
+
+/// Looks at imports of the component itself and at the memories of all modules in it.
+fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(invalid)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports {
+                    let import = import.map_err(invalid)?;
+                    let types = matches!(import.ty, ComponentTypeRef::Instance(_));
+                    if !types {
+                        let name = format!("`{}`", import.name.name);
+                        return Err(AdmissionError::ImportRefused(name));
+                    }
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    bounded(memory.map_err(invalid)?.maximum, limits)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn bounded(maximum_pages: Option<u64>, limits: &EngineLimits) -> Result<(), AdmissionError> {
+    let bytes_max = limits.memory_bytes_max;
+    let Some(pages) = maximum_pages else {
+        return Err(AdmissionError::MemoryUnbounded { bytes_max });
+    };
+    let bytes = pages.saturating_mul(PAGE_BYTES);
+    if bytes > bytes_max as u64 {
+        return Err(AdmissionError::MemoryTooLarge { bytes, bytes_max });
+    }
+    Ok(())
+}
+
+/// Validates with nothing but the allowed features, so that no instruction, type, local or constant of another one
+/// can hide anywhere.
+fn validate(bytes: &[u8]) -> Result<(), AdmissionError> {
+    let verdict = Validator::new_with_features(FEATURES).validate_all(bytes);
+    let Err(error) = verdict else { return Ok(()) };
+    let message = error.message();
+    let place = format!("at byte {:#x}", error.offset());
+    Err(if message.contains("float") {
+        AdmissionError::FloatRefused(place)
+    } else if message.contains("SIMD") {
+        AdmissionError::VectorRefused(place)
+    } else {
+        AdmissionError::NotAComponent(format!("{message} {place}"))
+    })
+}
+
+fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
+    AdmissionError::NotAComponent(error.to_string())
+}

@@ -1,0 +1,180 @@
+//! Between the contract's types and the domain's. Nothing outside this file and the bindings knows the contract.
+
+use tollgate_domain::facts::{
+    CampaignColumns, CampaignDayColumns, ClickColumns, MovementColumns, PricingFacts, Quotes,
+    ThresholdFacts, Verdicts,
+};
+use tollgate_domain::rule::{
+    Description, Needs, Param, ParamKind, PriceSource, Reason, Value, World,
+};
+
+use crate::bindings::exports::tollgate::rules::{pricing, threshold};
+use crate::bindings::tollgate::rules::{about, tables};
+
+/// A parameter's value as it crosses.
+pub(crate) type WireValue = about::Value;
+
+/// Arguments of `price`.
+pub(crate) type PriceArguments<'a> =
+    (&'a [WireValue], &'a [&'a str], tables::Campaigns<'a>, tables::Clicks<'a>);
+
+/// Arguments of `judge`.
+pub(crate) type JudgeArguments<'a> = (
+    &'a [WireValue],
+    &'a [&'a str],
+    tables::Campaigns<'a>,
+    tables::CampaignDays<'a>,
+    threshold::Movements<'a>,
+);
+
+pub(crate) type WireQuotes = (pricing::Quotes,);
+pub(crate) type WireVerdicts = (threshold::Verdicts,);
+pub(crate) type WireDescription = (about::Description,);
+
+/// Name of the interface that a module of `world` exports, and of the function that answers.
+pub(crate) fn interface(world: World) -> (&'static str, &'static str) {
+    match world {
+        World::Pricing => ("tollgate:rules/pricing@1.0.0", "price"),
+        World::Threshold => ("tollgate:rules/threshold@1.0.0", "judge"),
+        World::Refund => ("tollgate:rules/refund@1.0.0", "decide"),
+        World::Notification => ("tollgate:rules/notification@1.0.0", "compose"),
+    }
+}
+
+/// The texts of a call, borrowed; mostly none.
+pub(crate) fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+pub(crate) fn price_arguments<'a>(
+    params: &'a [WireValue],
+    texts: &'a [&'a str],
+    facts: &'a PricingFacts,
+) -> PriceArguments<'a> {
+    (params, texts, campaigns(&facts.campaigns), clicks(&facts.clicks))
+}
+
+pub(crate) fn judge_arguments<'a>(
+    params: &'a [WireValue],
+    texts: &'a [&'a str],
+    facts: &'a ThresholdFacts,
+) -> JudgeArguments<'a> {
+    let MovementColumns { campaign_day, amount_micros } = &facts.movements;
+    let movements = threshold::Movements { campaign_day, amount_micros };
+    (params, texts, campaigns(&facts.campaigns), days(&facts.days), movements)
+}
+
+pub(crate) fn quotes((quotes,): WireQuotes) -> Quotes {
+    let pricing::Quotes { charge_micros, reason } = quotes;
+    Quotes { charge_micros, reason }
+}
+
+pub(crate) fn verdicts((verdicts,): WireVerdicts) -> Verdicts {
+    let threshold::Verdicts { action, level_ppm, usage_ppm, allowed_micros, reason } = verdicts;
+    Verdicts { action, level_ppm, usage_ppm, allowed_micros, reason }
+}
+
+/// The description, unjudged.
+pub(crate) fn description((wire,): WireDescription) -> Description {
+    let has = |need| wire.needs.contains(need);
+    Description {
+        name: wire.name,
+        version: wire.version,
+        needs: Needs {
+            cached_price: has(about::Needs::CACHED_PRICE),
+            counter: has(about::Needs::COUNTER),
+            balance: has(about::Needs::BALANCE),
+            local_time: has(about::Needs::LOCAL_TIME),
+            texts: has(about::Needs::TEXTS),
+            matched_charges: has(about::Needs::MATCHED_CHARGES),
+        },
+        params: wire.params.into_iter().map(param).collect(),
+        reasons: wire.reasons.into_iter().map(reason).collect(),
+        fuel_base: wire.fuel_base,
+        fuel_per_item: wire.fuel_per_item,
+    }
+}
+
+pub(crate) fn wire_value(value: Value) -> WireValue {
+    match value {
+        Value::Number(number) => WireValue::Number(number),
+        Value::Text(text) => WireValue::Text(text),
+        Value::Numbers(numbers) => WireValue::Numbers(numbers),
+    }
+}
+
+fn param(wire: about::Param) -> Param {
+    Param {
+        name: wire.name,
+        kind: match wire.kind {
+            about::ParamKind::Micros => ParamKind::Micros,
+            about::ParamKind::RatioPpm => ParamKind::RatioPpm,
+            about::ParamKind::Count => ParamKind::Count,
+            about::ParamKind::Minutes => ParamKind::Minutes,
+            about::ParamKind::Toggle => ParamKind::Toggle,
+            about::ParamKind::Text => ParamKind::Text,
+        },
+        many: wire.many,
+        default: match wire.default {
+            WireValue::Number(number) => Value::Number(number),
+            WireValue::Text(text) => Value::Text(text),
+            WireValue::Numbers(numbers) => Value::Numbers(numbers),
+        },
+        lowest: wire.lowest,
+        highest: wire.highest,
+        help: wire.help,
+    }
+}
+
+fn reason(wire: about::Reason) -> Reason {
+    Reason {
+        code: wire.code,
+        name: wire.name,
+        source: match wire.source {
+            about::Source::Stored => PriceSource::Stored,
+            about::Source::Cached => PriceSource::Cached,
+            about::Source::Computed => PriceSource::Computed,
+            about::Source::None => PriceSource::None,
+        },
+        help: wire.help,
+    }
+}
+
+fn campaigns(columns: &CampaignColumns) -> tables::Campaigns<'_> {
+    tables::Campaigns {
+        id: &columns.id,
+        advertiser: &columns.advertiser,
+        stored_price_micros: &columns.stored_price_micros,
+        cached_price_micros: &columns.cached_price_micros,
+        balance_micros: &columns.balance_micros,
+    }
+}
+
+fn clicks(columns: &ClickColumns) -> tables::Clicks<'_> {
+    tables::Clicks {
+        campaign: &columns.campaign,
+        occurred_at_ms: &columns.occurred_at_ms,
+        bid_micros: &columns.bid_micros,
+        actual_micros: &columns.actual_micros,
+        placement: &columns.placement,
+        local_minute: &columns.local_minute,
+        weekday: &columns.weekday,
+        category: &columns.category,
+        search_term: &columns.search_term,
+        device: &columns.device,
+        ad: &columns.ad,
+        product: &columns.product,
+    }
+}
+
+fn days(columns: &CampaignDayColumns) -> tables::CampaignDays<'_> {
+    tables::CampaignDays {
+        campaign: &columns.campaign,
+        day: &columns.day,
+        daily_budget_micros: &columns.daily_budget_micros,
+        spent_micros: &columns.spent_micros,
+        counter_micros: &columns.counter_micros,
+        warned_ppm: &columns.warned_ppm,
+        state: &columns.state,
+    }
+}

@@ -1,0 +1,168 @@
+//! The engine: one compiler, one pool of instances and one ticking thread for all rules of a process.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tollgate_domain::rule::World;
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use crate::admission::{self, AdmissionError};
+use crate::limits::EngineLimits;
+use crate::module::Module;
+
+/// Ticks in the time of the backstop.
+pub(crate) const BACKSTOP_TICKS: u64 = 4;
+
+/// Compiles and runs rules. Clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the WASM engine refused its configuration: {0}")]
+    Configuration(String),
+    #[error("the thread that guards rule calls could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl EngineError {
+    /// Stable code of the error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Configuration(_) => "ENGINE_CONFIGURATION",
+            Self::Thread(_) => "ENGINE_THREAD",
+        }
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) wasm: wasmtime::Engine,
+    pub(crate) limits: EngineLimits,
+    pooled: bool,
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// An engine with these limits. Instances are pooled; where the address space for that is not to be had, each
+    /// call reserves its own memory, which is slower and changes nothing else.
+    ///
+    /// # Errors
+    /// The limits contradict each other, or no thread can be started.
+    pub fn new(limits: EngineLimits) -> Result<Self, EngineError> {
+        let pooled = wasmtime::Engine::new(&config(&limits, true));
+        let (wasm, pooled) = match pooled {
+            Ok(wasm) => (wasm, true),
+            Err(_) => {
+                let wasm = wasmtime::Engine::new(&config(&limits, false))
+                    .map_err(|error| EngineError::Configuration(format!("{error:#}")))?;
+                (wasm, false)
+            }
+        };
+        let ticker = Ticker::start(&wasm, limits.backstop_ms).map_err(EngineError::Thread)?;
+        Ok(Self { shared: Arc::new(Shared { wasm, limits, pooled, _ticker: ticker }) })
+    }
+
+    /// Judges a module of `world`, compiles it and asks it what it is.
+    ///
+    /// # Errors
+    /// The first reason not to run it.
+    pub fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
+        admission::admit(&self.shared, world, bytes)
+    }
+
+    #[must_use]
+    pub fn limits(&self) -> &EngineLimits {
+        &self.shared.limits
+    }
+
+    /// Whether instances come from the pool.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.shared.pooled
+    }
+
+    /// Makes the first call of a thread as fast as the others; worth calling where a writer thread starts.
+    pub fn prepare_thread() {
+        wasmtime::Engine::tls_eager_initialize();
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("limits", &self.shared.limits)
+            .field("pooled", &self.shared.pooled)
+            .finish_non_exhaustive()
+    }
+}
+
+fn config(limits: &EngineLimits, pooled: bool) -> Config {
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.consume_fuel(true);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(limits.stack_bytes_max);
+    config.wasm_backtrace_max_frames(None);
+    // Admission refuses these as well; a module that slipped through would not compile either.
+    config.wasm_relaxed_simd(false).wasm_simd(false).wasm_memory64(false);
+    if pooled {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    }
+    config
+}
+
+fn pool(limits: &EngineLimits) -> PoolingAllocationConfig {
+    let instances = limits.instances_max;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances)
+        .total_tables(instances * 2)
+        .max_core_instances_per_component(4)
+        .max_memories_per_component(1)
+        .max_tables_per_component(2)
+        .table_elements(limits.table_elements_max)
+        .max_memory_size(limits.memory_bytes_max)
+        .linear_memory_keep_resident(limits.keep_resident_bytes)
+        .table_keep_resident(limits.keep_resident_bytes)
+        .max_unused_warm_slots(instances);
+    pool
+}
+
+/// Advances the engine's epoch until it is dropped.
+struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(wasm: &wasmtime::Engine, backstop_ms: u64) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let period = Duration::from_millis((backstop_ms / BACKSTOP_TICKS).max(1));
+        let wasm = wasm.weak();
+        let tick = move || {
+            while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+                let Some(wasm) = wasm.upgrade() else { return };
+                wasm.increment_epoch();
+            }
+        };
+        let thread = std::thread::Builder::new().name("rule-backstop".to_owned()).spawn(tick)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // The thread only sleeps and counts; there is nothing to learn from how it ended.
+            drop(thread.join());
+        }
+    }
+}
