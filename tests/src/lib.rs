@@ -5,8 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod generator;
-
+pub mod harness;
 pub mod model;
 pub mod servers;
-
 pub mod wait;

@@ -1,17 +1,144 @@
-//! The task runner.
+//! The task runner: prepares what a task needs, then hands over to the suite.
+#![forbid(unsafe_code)]
 
+mod build;
 mod rules;
+mod setup;
+mod steps;
 mod toolchain;
 
-fn main() -> anyhow::Result<()> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    match std::env::args().nth(1).as_deref() {
-        Some("rules") => {
-            for rule in rules::build_rules(&root)? {
-                println!("{:<14} {:>7} bytes  {}", rule.name, rule.bytes, rule.path.display());
-            }
-            Ok(())
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use setup::Need;
+use steps::Steps;
+
+/// What can be done with tollgate in its source folder.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show clicks becoming exact money: everything embedded, nothing to install but a compiler for rules
+    Demo {
+        /// How long clicks come
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+        /// Events a second; the embedded Kafka is good for 2,000
+        #[arg(long, default_value_t = 500)]
+        rate: u32,
+        /// Write the final figures to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// A line now and then instead of a live view
+        #[arg(long)]
+        plain: bool,
+    },
+    /// Run all tests against real Kafka, Postgres and Redis, which are started and stopped
+    Test {
+        /// Only tests whose names contain one of these
+        filter: Vec<String>,
+    },
+    /// Start real Kafka, Postgres and Redis in the foreground, with topics and campaigns
+    Up,
+    /// Send events to the servers of `up`
+    Produce {
+        /// Events a second
+        #[arg(long, default_value_t = 500)]
+        rate: u32,
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+        /// Address of Kafka when it is not the one of `up`
+        #[arg(long)]
+        brokers: Option<String>,
+    },
+    /// Build the rules into WASM modules
+    Rules,
+    /// Measure rules, throughput and latency
+    Bench {
+        /// Write the figures to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// A tenth of the work, for a first look
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Formatting and lints, as CI demands them
+    Check,
+}
+
+fn main() -> Result<()> {
+    let task = Arguments::parse().task;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let steps = Steps::new();
+    match task {
+        Task::Rules => build_rules(&root, &steps),
+        Task::Check => build::check(&root, &steps),
+        Task::Produce { .. } => {
+            build::host_and_suite(&root, &steps)?;
+            suite(&root, &task)
         }
-        _ => anyhow::bail!("usage: cargo xtask rules"),
+        Task::Demo { .. } => {
+            prepare(&root, &steps, &[])?;
+            suite(&root, &task)
+        }
+        Task::Test { .. } | Task::Up | Task::Bench { .. } => {
+            prepare(&root, &steps, &[Need::Kafka, Need::Postgres, Need::Redis])?;
+            suite(&root, &task)
+        }
     }
+}
+
+fn prepare(root: &Path, steps: &Steps, needs: &[Need]) -> Result<()> {
+    setup::ensure(root, steps, needs)?;
+    build_rules(root, steps)?;
+    build::host_and_suite(root, steps)
+}
+
+fn build_rules(root: &Path, steps: &Steps) -> Result<()> {
+    let step =
+        steps.begin("rules to WASM modules", "the first time compiles Rust's standard library");
+    let built = rules::build_rules(root)?;
+    let shown = built.iter().map(|rule| format!("{} {} kB", rule.name, rule.bytes / 1_000));
+    let folder = built.first().and_then(|rule| rule.path.parent()).unwrap_or(root);
+    let folder = folder.strip_prefix(root).unwrap_or(folder).display();
+    step.done(&format!("{folder}: {}", shown.collect::<Vec<_>>().join(", ")));
+    Ok(())
+}
+
+/// Becomes the suite, so that signals and the exit code are its own.
+fn suite(root: &Path, task: &Task) -> Result<()> {
+    let mut command = Command::new(root.join("target/release/suite"));
+    match task {
+        Task::Demo { seconds, rate, json, plain } => {
+            command.args(["demo", "--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
+            command.args(json.iter().flat_map(|path| [Path::new("--json"), path]));
+            command.args(plain.then_some("--plain"));
+        }
+        Task::Test { filter } => {
+            command.arg("test").args(filter);
+        }
+        Task::Produce { rate, seconds, brokers } => {
+            let (rate, seconds) = (rate.to_string(), seconds.to_string());
+            command.args(["produce", "--rate", &rate, "--seconds", &seconds]);
+            command.args(brokers.iter().flat_map(|address| ["--brokers", address]));
+        }
+        Task::Bench { json, quick } => {
+            command.arg("bench").args(json.iter().flat_map(|path| [Path::new("--json"), path]));
+            command.args(quick.then_some("--quick"));
+        }
+        Task::Up => {
+            command.arg("up");
+        }
+        Task::Rules | Task::Check => return Ok(()),
+    }
+    Err(command.exec()).context("start the suite")
 }

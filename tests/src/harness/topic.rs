@@ -1,0 +1,192 @@
+//! Writes and reads whole topics, without the host.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::generator::Generated;
+use crate::model::Record;
+
+/// Longest silence of a broker while a topic is read.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Produces events in order of their keys.
+pub struct Sender {
+    producer: BaseProducer,
+    topic: String,
+}
+
+impl Sender {
+    /// # Errors
+    /// The address is unusable.
+    pub fn new(brokers: &str, topic: &str) -> Result<Self> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("linger.ms", "0")
+            .set("socket.nagle.disable", "true")
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "67108864")
+            .set("queue.buffering.max.messages", "1000000")
+            .create()?;
+        Ok(Self { producer, topic: topic.to_owned() })
+    }
+
+    /// As `new`, waiting a little for full batches; for loading much at once.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn bulk(brokers: &str, topic: &str) -> Result<Self> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("linger.ms", "20")
+            .set("batch.size", "1000000")
+            .set("message.max.bytes", "67108864")
+            .set("queue.buffering.max.messages", "500000")
+            .create()?;
+        Ok(Self { producer, topic: topic.to_owned() })
+    }
+
+    /// Hands an event over, with its record's timestamp; waits while the queue is full.
+    ///
+    /// # Errors
+    /// The record is refused.
+    pub fn send(&self, event: &Generated, at_us: i64) -> Result<()> {
+        let mut record = BaseRecord::to(&self.topic).key(&event.key).timestamp(at_us / 1_000);
+        if let Some(payload) = &event.payload {
+            record = record.payload(payload);
+        }
+        self.put(record)
+    }
+
+    /// As `send`, to a partition of choice.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_to(&self, partition: i32, payload: Option<&[u8]>, at_us: i64) -> Result<()> {
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(&self.topic).partition(partition).timestamp(at_us / 1_000);
+        if let Some(payload) = payload {
+            record = record.payload(payload);
+        }
+        self.put(record)
+    }
+
+    /// Serves the producer until `due`.
+    pub fn serve_until(&self, due: Instant) {
+        while let Some(left) = due.checked_duration_since(Instant::now()) {
+            if left.is_zero() {
+                return;
+            }
+            self.producer.poll(left);
+        }
+    }
+
+    /// Waits until the broker has everything.
+    ///
+    /// # Errors
+    /// It does not take it.
+    pub fn flush(&self) -> Result<()> {
+        Ok(self.producer.flush(Duration::from_secs(60))?)
+    }
+
+    fn put<K, P>(&self, record: BaseRecord<'_, K, P>) -> Result<()>
+    where
+        K: rdkafka::message::ToBytes + ?Sized,
+        P: rdkafka::message::ToBytes + ?Sized,
+    {
+        let mut waiting = record;
+        loop {
+            match self.producer.send(waiting) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => {
+                    waiting = record;
+                    self.producer.poll(Duration::from_millis(10));
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Reads every record from the beginning to the end that the topic has when the reading begins.
+///
+/// # Errors
+/// The broker does not answer, or falls silent before the end.
+pub fn read_all(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+    let consumer = consumer(brokers)?;
+    let mut left = ends(&consumer, topic)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, _) in &left {
+        assignment.add_partition_offset(topic, *partition, Offset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    left.retain(|(_, (low, high))| low < high);
+    let (mut records, mut heard) = (Vec::new(), Instant::now());
+    while !left.is_empty() {
+        if heard.elapsed() > SILENCE_MAX {
+            bail!("{topic} is silent before its end; partitions left: {left:?}");
+        }
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {
+                // Offsets at the end may hold markers instead of records.
+                let position = consumer.position()?;
+                left.retain(|(partition, (_, high))| {
+                    let at = position.find_partition(topic, *partition).map(|found| found.offset());
+                    !matches!(at, Some(Offset::Offset(at)) if at >= *high)
+                });
+            }
+            Some(message) => {
+                let message = message?;
+                heard = Instant::now();
+                left.retain(|(partition, (_, high))| {
+                    *partition != message.partition() || message.offset() + 1 < *high
+                });
+                records.push(Record {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    at_ms: message.timestamp().to_millis().unwrap_or(-1),
+                    payload: message.payload().map(<[u8]>::to_vec),
+                });
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// First and next offset of every partition.
+///
+/// # Errors
+/// The broker does not know the topic.
+pub fn watermarks(brokers: &str, topic: &str) -> Result<Vec<(i32, (i64, i64))>> {
+    ends(&consumer(brokers)?, topic)
+}
+
+fn consumer(brokers: &str) -> Result<BaseConsumer> {
+    let consumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tollgate-suite-reader")
+        .set("enable.auto.commit", "false")
+        .set("fetch.message.max.bytes", "67108864")
+        .set("receive.message.max.bytes", "134217728")
+        .create()?;
+    Ok(consumer)
+}
+
+fn ends(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, (i64, i64))>> {
+    let limit = Duration::from_secs(10);
+    let metadata = consumer.fetch_metadata(Some(topic), limit)?;
+    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+    if partitions.is_empty() {
+        bail!("topic {topic} does not exist");
+    }
+    partitions
+        .iter()
+        .map(|part| Ok((part.id(), consumer.fetch_watermarks(topic, part.id(), limit)?)))
+        .collect()
+}
