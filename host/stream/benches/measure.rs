@@ -14,6 +14,7 @@ use support::book::Book;
 use support::kafka::brokers;
 use support::member::config;
 use support::topics::{Topic, click};
+use support::until;
 use tollgate_stream::{Delivery, FirstSight, Lanes, StreamConfig};
 
 fn main() {
@@ -72,13 +73,17 @@ fn throughput(brokers: &str, records: i64, clicks_percent: i64, lanes: i64) {
 fn latency(what: &str, brokers: &str, samples: i64, pause: Duration) {
     let topic = Topic::new(brokers, "latency", 8);
     let (lanes, slices) = start(start_config(&topic, FirstSight::Latest));
-    while lanes.status().partitions.iter().filter(|p| p.lag.is_some()).count() < 8 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("partitions are shared out", || {
+        let partitions = lanes.status().partitions;
+        let share = |lane| partitions.iter().filter(|p| p.lane == lane && p.lag.is_some()).count();
+        (0..3).map(share).sum::<usize>() == 8 && (0..3).all(|lane| share(lane) >= 2)
+    });
     let producer = topic.producer_with(&[("linger.ms", "0"), ("acks", "1")]);
     let began = Instant::now();
-    let receiver = std::thread::spawn(move || receive(&slices, samples, began));
+    let receiver = std::thread::spawn(move || receive(&slices, samples + samples / 9, began));
     let before = cpu_ms();
+    // The first tenth is not counted: the producer connects and the broker warms up.
+    let samples = samples + samples / 9;
     for number in 0..samples {
         // Written as nanoseconds since the start, so that the receiver can tell how old a record is.
         let at = began.elapsed().as_nanos() as i64;
@@ -88,7 +93,7 @@ fn latency(what: &str, brokers: &str, samples: i64, pause: Duration) {
         producer.poll(Duration::ZERO);
         std::thread::sleep(pause.saturating_sub(Duration::from_micros(60)));
     }
-    let mut ages_us = receiver.join().unwrap();
+    let mut ages_us = receiver.join().unwrap().split_off(samples as usize / 10);
     let cpu = (cpu_ms() - before) / began.elapsed().as_secs_f64() / 10.0;
     ages_us.sort_unstable();
     let at = |part: usize| ages_us[ages_us.len() * part / 1_000] as f64 / 1e3;
@@ -115,8 +120,15 @@ fn receive(slices: &Receiver<Delivery>, samples: i64, began: Instant) -> Vec<u64
     ages_us
 }
 
+/// The tests' settings with those properties that are given as `name=value` arguments.
 fn start_config(topic: &Topic, first_sight: FirstSight) -> StreamConfig {
-    StreamConfig { first_sight, ..config(topic) }
+    let mut config = StreamConfig { first_sight, ..config(topic) };
+    for (name, value) in std::env::args().filter_map(|argument| {
+        argument.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+    }) {
+        config.properties.insert(name, value);
+    }
+    config
 }
 
 fn start(config: StreamConfig) -> (Lanes, Receiver<Delivery>) {

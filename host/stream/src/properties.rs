@@ -69,6 +69,8 @@ const PRESET: &[(&str, &str)] = &[
     // Per partition, because each partition has a queue of its own.
     ("queued.max.messages.kbytes", "8192"),
     ("queued.min.messages", "20000"),
+    // Members learn by heartbeat that partitions move, so it bounds how long a partition that moves stands still.
+    ("heartbeat.interval.ms", "500"),
     ("reconnect.backoff.ms", "50"),
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
