@@ -37,14 +37,6 @@ impl Default for DecodeLimits {
     }
 }
 
-/// What an event asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    Click(ClickEvent<'a>),
-    /// IMPRESSION, CONVERSION, or a type that is not known here: nothing to charge.
-    Other,
-}
-
 /// A click as the event describes it. Absent texts are empty.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClickEvent<'a> {
@@ -62,7 +54,8 @@ pub struct ClickEvent<'a> {
     pub search_term: Cow<'a, str>,
 }
 
-/// Reads an event of `ad-events`. `record_at_ms` is the record's timestamp, -1 when it has none.
+/// Reads an event of `ad-events`. `record_at_ms` is the record's timestamp, -1 when it has none. `None`: the event is
+/// an IMPRESSION, a CONVERSION, or of a type that is not known here, and there is nothing to charge.
 ///
 /// # Errors
 /// The code and the sentence for the dead letter.
@@ -70,21 +63,21 @@ pub fn decode<'a>(
     payload: &'a str,
     record_at_ms: i64,
     limits: &DecodeLimits,
-) -> Result<Event<'a>, Rejection> {
+) -> Result<Option<ClickEvent<'a>>, Rejection> {
     let fields = read_fields(payload)?;
     let kind = required(&fields.raw, Field::EventType, limits)?;
     if fields.duplicate == Some(Field::EventType) {
         return Err(duplicate(Field::EventType));
     }
     if kind != "CLICK" {
-        return Ok(Event::Other);
+        return Ok(None);
     }
     if let Some(field) = fields.duplicate {
         return Err(duplicate(field));
     }
     let raw = &fields.raw;
     let optional = |field| Ok(text(raw, field, limits)?.unwrap_or_default());
-    Ok(Event::Click(ClickEvent {
+    Ok(Some(ClickEvent {
         campaign: required(raw, Field::CampaignId, limits)?,
         advertiser: required(raw, Field::AdvertiserId, limits)?,
         occurred_at_us: instant(&required(raw, Field::Timestamp, limits)?, record_at_ms, limits)?,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::dead::{Code, DeadLetter, Header, Rejection, Stage};
-use crate::event::{self, ClickEvent, DecodeLimits, Event};
+use crate::event::{self, ClickEvent, DecodeLimits};
 use crate::money::Micros;
 
 /// A record as the broker delivered it.
@@ -202,8 +202,8 @@ impl SliceBuilder {
         self.slice.absent += record.offset - self.slice.next_offset;
         self.slice.next_offset = record.offset + 1;
         match decode(record, limits) {
-            Ok((_, Event::Other)) => self.slice.skipped += 1,
-            Ok((payload, Event::Click(click))) => self.push_click(record, payload, &click),
+            Ok((_, None)) => self.slice.skipped += 1,
+            Ok((payload, Some(click))) => self.push_click(record, payload, &click),
             Err(rejection) => self.push_dead(record, rejection),
         }
     }
@@ -296,7 +296,7 @@ impl SliceBuilder {
 fn decode<'a>(
     record: &Record<'a>,
     limits: &DecodeLimits,
-) -> Result<(&'a str, Event<'a>), Rejection> {
+) -> Result<(&'a str, Option<ClickEvent<'a>>), Rejection> {
     let reject = |code, sentence: String| Rejection::new(code, Stage::Decode, sentence);
     let bytes = match record.payload {
         None => return Err(reject(Code::EmptyValue, "the record has no value".into())),

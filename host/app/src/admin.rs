@@ -1,0 +1,156 @@
+//! The admin listener: `/livez`, `/readyz`, `/metrics`, `/status`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use tokio::sync::watch;
+use tollgate_stream::{Lanes, PartitionStatus, Status};
+
+use crate::metrics::Metric;
+use crate::pipeline::stats::{Figures, Latency, NearBudget, RuleCost, Stats};
+
+/// What the pages are made from.
+pub struct Admin {
+    pub prometheus: PrometheusHandle,
+    pub stats: Arc<Stats>,
+    /// Becomes `Some` once the host has started.
+    pub lanes: watch::Receiver<Option<Arc<Lanes>>>,
+}
+
+/// The page `/status`.
+#[derive(Debug, Serialize)]
+struct StatusPage {
+    ready: bool,
+    /// Why not, in words.
+    waiting_for: Vec<String>,
+    #[serde(flatten)]
+    figures: Figures,
+    latency_ms: Latency,
+    rules: std::collections::BTreeMap<&'static str, RuleCost>,
+    near_budget: Vec<NearBudget>,
+    lag: i64,
+    partitions: Vec<PartitionLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartitionLine {
+    partition: i32,
+    lane: usize,
+    next_offset: Option<i64>,
+    lag: Option<i64>,
+    /// Why it is not read, and how to go on.
+    halted: Option<String>,
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve(listen: SocketAddr, admin: Arc<Admin>) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;
+    tracing::info!(address = %listener.local_addr()?, "admin listener");
+    let router = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics_page))
+        .route("/status", get(status_page))
+        .with_state(admin);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the admin listener ended");
+        }
+    });
+    Ok(())
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let waiting = waiting_for(admin.status().as_ref());
+    if waiting.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n")
+    }
+}
+
+async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
+    let status = admin.status();
+    gauge!(Metric::Ready.name()).set(f64::from(u8::from(waiting_for(status.as_ref()).is_empty())));
+    if let Some(status) = &status {
+        publish(status);
+    }
+    admin.prometheus.render()
+}
+
+async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
+    let status = admin.status();
+    let waiting_for = waiting_for(status.as_ref());
+    let partitions = status.map_or_else(Vec::new, |status| status.partitions);
+    Json(StatusPage {
+        ready: waiting_for.is_empty(),
+        waiting_for,
+        figures: admin.stats.figures(),
+        latency_ms: admin.stats.latency(),
+        rules: admin.stats.rule_costs(),
+        near_budget: admin.stats.near_budget(),
+        lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
+        partitions: partitions.into_iter().map(PartitionLine::from).collect(),
+    })
+}
+
+impl Admin {
+    fn status(&self) -> Option<Status> {
+        self.lanes.borrow().as_ref().map(|lanes| lanes.status())
+    }
+}
+
+impl From<PartitionStatus> for PartitionLine {
+    fn from(status: PartitionStatus) -> Self {
+        Self {
+            partition: status.partition,
+            lane: status.lane,
+            next_offset: status.next_offset,
+            lag: status.lag,
+            halted: status.halt.map(|halt| halt.reason()),
+        }
+    }
+}
+
+/// What the host still waits for before it is ready.
+fn waiting_for(status: Option<&Status>) -> Vec<String> {
+    let Some(status) = status else { return vec!["the host is starting".to_owned()] };
+    if status.is_ready() {
+        return Vec::new();
+    }
+    let mut waiting = vec![format!("topic: {}", status.topic.code())];
+    waiting.extend(status.topic_error.clone());
+    for lane in &status.lanes {
+        waiting.push(format!("lane {}: {}", lane.lane, lane.state.as_str()));
+    }
+    waiting
+}
+
+fn publish(status: &Status) {
+    for partition in &status.partitions {
+        let label = partition.partition.to_string();
+        if let Some(lag) = partition.lag {
+            gauge!(Metric::KafkaLag.name(), "partition" => label.clone()).set(lag as f64);
+        }
+        let halted = f64::from(u8::from(partition.halt.is_some()));
+        gauge!(Metric::KafkaHalted.name(), "partition" => label).set(halted);
+    }
+    let sum = |of: fn(&tollgate_stream::LaneStatus) -> u64| status.lanes.iter().map(of).sum();
+    counter!(Metric::KafkaRecords.name()).absolute(sum(|lane| lane.records));
+    counter!(Metric::KafkaRebalances.name()).absolute(sum(|lane| lane.rebalances));
+    counter!(Metric::KafkaCommitFailures.name()).absolute(sum(|lane| lane.commit_failures));
+}

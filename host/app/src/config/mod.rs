@@ -1,0 +1,193 @@
+//! Configuration: the defaults that are compiled in, a file, the environment, in this order. All errors are
+//! reported at once.
+
+mod layers;
+mod schema;
+mod secret;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use layers::ConfigErrors;
+pub use schema::json_schema;
+pub use secret::{masked_property, masked_url};
+
+/// The file of defaults, which documents every key.
+pub const DEFAULTS: &str = include_str!("../../../../config/default.toml");
+
+/// The whole configuration. `config/default.toml` documents the keys.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub kafka: Kafka,
+    pub decode: Decode,
+    pub ledger: Ledger,
+    pub batch: Batch,
+    pub redis: Redis,
+    pub rules: Rules,
+    pub fence: Fence,
+    pub admin: Admin,
+    pub log: Log,
+    pub shutdown: Shutdown,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    pub brokers: String,
+    pub topic: String,
+    pub group: String,
+    pub lanes: u32,
+    pub poll_records_max: u32,
+    pub poll_records_behind_max: u32,
+    pub session_timeout_ms: u32,
+    pub first_sight: FirstSight,
+    pub client_id: String,
+    pub properties: BTreeMap<String, String>,
+    pub property_files: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstSight {
+    Latest,
+    Earliest,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decode {
+    pub payload_bytes_max: u32,
+    pub text_bytes_max: u32,
+    pub age_hours_max: u32,
+    pub ahead_minutes_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    pub url: String,
+    pub url_file: String,
+    pub statement_timeout_ms: u32,
+    pub lock_timeout_ms: u32,
+    pub copy_rows_min: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    pub clicks_max: u32,
+    pub slices_waiting_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub url: String,
+    pub url_file: String,
+    pub cpc_key: String,
+    pub budget_key: String,
+    pub deadline_ms: u32,
+    pub cache_ms: u32,
+    pub breaker_failures: u32,
+    pub breaker_pause_ms: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    pub dir: String,
+    pub module_bytes_max: u32,
+    pub memory_bytes_max: u32,
+    pub fuel_base_max: u64,
+    pub fuel_per_row_max: u64,
+    pub rows_max: u32,
+    pub backstop_ms: u32,
+    pub pricing: BTreeMap<String, ParamText>,
+    pub threshold: BTreeMap<String, ParamText>,
+}
+
+/// A parameter as written: one text, or a list of texts. The rule's description says what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamText(pub Vec<String>);
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fence {
+    pub charge_max: String,
+    pub pause_floor: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub listen: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Pretty,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    pub drain_ms: u32,
+}
+
+impl Config {
+    /// Reads defaults, `file` and the process environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key and where the value came from.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        Self::from_layers(file, std::env::vars())
+    }
+
+    /// As `load`, with the environment given.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn from_layers(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut layers = layers::Layers::new(DEFAULTS);
+        if let Some(file) = file {
+            layers.add_file(file);
+        }
+        layers.add_environment(environment);
+        let (mut config, mut errors) = layers.finish()?;
+        secret::read_files(&mut config, &mut errors);
+        validate::validate(&config, &mut errors);
+        errors.into_result(config)
+    }
+
+    /// The configuration as TOML, with secrets masked.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut shown = self.clone();
+        shown.ledger.url = masked_url(&self.ledger.url);
+        shown.redis.url = masked_url(&self.redis.url);
+        for (name, value) in &mut shown.kafka.properties {
+            *value = masked_property(name, value).to_owned();
+        }
+        toml::to_string(&shown).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

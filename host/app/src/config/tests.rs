@@ -1,0 +1,125 @@
+use super::*;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.toml");
+    std::fs::write(&path, file).unwrap();
+    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    Config::from_layers(Some(&path), environment.collect::<Vec<_>>())
+        .map_err(|errors| errors.to_string().replace(&path.display().to_string(), "FILE"))
+}
+
+fn check_error(file: &str, environment: &[(&str, &str)], expected: &[&str]) {
+    let found = load(file, environment).unwrap_err();
+    let lines: Vec<_> = found.lines().skip(1).map(str::trim).collect();
+    assert_eq!(lines.len(), expected.len(), "{found}");
+    for part in expected {
+        assert!(lines.iter().any(|line| line.contains(part)), "{part:?} is missing in\n{found}");
+    }
+}
+
+#[test]
+fn defaults_are_the_customers_values() {
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.kafka.topic, "ad-events");
+    assert_eq!(config.kafka.group, "click-balance-processor");
+    assert_eq!((config.kafka.lanes, config.kafka.poll_records_max), (3, 100));
+    assert_eq!(config.kafka.session_timeout_ms, 30_000);
+    assert_eq!(config.kafka.first_sight, FirstSight::Latest);
+    assert_eq!(config.redis.cpc_key, "cpc:{campaign_id}");
+    assert_eq!(config.redis.budget_key, "daily_budget:{campaign_id}");
+    assert_eq!(config.rules.threshold["warn_at"], ParamText(vec!["0.90".into()]));
+    assert_eq!(config.rules.threshold["pause_at"], ParamText(vec!["1.00".into()]));
+    assert!(config.admin.listen.starts_with("127.0.0.1:"));
+}
+
+#[test]
+fn environment_wins_over_file_and_file_over_default() {
+    let file = "[kafka]\ntopic = \"from-file\"\nlanes = 5\n[rules.threshold]\nwarn_at = \"0.70\"";
+    let environment = [
+        ("TOLLGATE__KAFKA__LANES", "7"),
+        ("TOLLGATE__KAFKA__PROPERTIES__SASL_PASSWORD", "secret"),
+        ("TOLLGATE__RULES__THRESHOLD__WARN_AT", "0.80,0.95"),
+        ("TOLLGATE__KAFKA__GROUP", ""),
+        ("OTHER__KAFKA__LANES", "9"),
+    ];
+    let config = load(file, &environment).unwrap();
+    assert_eq!((config.kafka.topic.as_str(), config.kafka.lanes), ("from-file", 7));
+    assert_eq!(config.kafka.group, "click-balance-processor");
+    assert_eq!(config.kafka.properties["sasl.password"], "secret");
+    assert_eq!(config.rules.threshold["warn_at"].0, ["0.80", "0.95"]);
+}
+
+#[test]
+fn all_errors_come_at_once_with_key_source_and_range() {
+    check_error(
+        "[kafka]\nlanse = 3\nlanes = 0\n[redis]\nurl = \"http://x\"\n[topic]\na = 1",
+        &[("TOLLGATE__BATCH__CLICKS_MAX", "0"), ("TOLLGATE__KAFKA__BROKER", "x")],
+        &[
+            "kafka.lanse (from FILE): there is no such key; did you mean `lanes`?",
+            "kafka.lanes (from FILE): is 0, allowed is 1 to 64",
+            "redis.url (from FILE): must begin with redis:// or rediss://",
+            "topic (from FILE): there is no such key",
+            "batch.clicks_max (from TOLLGATE__BATCH__CLICKS_MAX): is 0, allowed is 1 to 100000",
+            "kafka.broker (from TOLLGATE__KAFKA__BROKER): there is no such key; did you mean `brokers`?",
+        ],
+    );
+}
+
+#[test]
+fn wrong_types_and_unreadable_files_are_named() {
+    check_error(
+        "[kafka]\nlanes = \"three\"",
+        &[],
+        &["kafka.lanes (from FILE): must be integer, not string"],
+    );
+    check_error("", &[("TOLLGATE__KAFKA__LANES", "x")], &["must be integer, not string"]);
+    check_error("not toml", &[], &["FILE: is not TOML"]);
+    check_error("[kafka]\nfirst_sight = \"middle\"", &[], &["kafka.first_sight (from FILE)"]);
+    check_error(
+        "[ledger]\nurl_file = \"missing\"",
+        &[],
+        &["ledger.url_file (from FILE): the file"],
+    );
+    check_error(
+        "[fence]\ncharge_max = \"-1\"",
+        &[],
+        &["fence.charge_max (from FILE): must be a positive"],
+    );
+}
+
+#[test]
+fn properties_that_safety_owns_are_refused_with_the_reason() {
+    check_error(
+        "[kafka.properties]\n\"enable.auto.commit\" = \"true\"\n\"fetch.min.bytes\" = \"1\"",
+        &[],
+        &["kafka.properties.enable.auto.commit (from FILE)"],
+    );
+}
+
+#[test]
+fn secrets_come_from_files_and_are_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "postgres://toll:hush@db/ledger?sslmode=require&password=hush\n")
+        .unwrap();
+    let file = format!(
+        "[ledger]\nurl_file = {secret:?}\n[kafka.properties]\n\"sasl.password\" = \"hush\"\n[redis]\nurl = \"redis://:hush@r:1/0\""
+    );
+    let config = load(&file, &[]).unwrap();
+    assert!(config.ledger.url.contains("hush"));
+    let shown = config.shown();
+    assert!(!shown.contains("hush"), "{shown}");
+    assert!(shown.contains("postgres://toll:***@db/ledger"), "{shown}");
+}
+
+#[test]
+fn the_schema_in_the_repository_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/schema.json");
+    let current = serde_json::to_string_pretty(&json_schema()).unwrap() + "\n";
+    if std::env::var_os("TOLLGATE_UPDATE").is_some() {
+        std::fs::write(path, &current).unwrap();
+    }
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(stored == current, "run this test with TOLLGATE_UPDATE=1 to renew config/schema.json");
+}

@@ -1,0 +1,92 @@
+//! Ranges and shapes that types cannot express. Each error says what is allowed.
+
+use std::net::SocketAddr;
+
+use tollgate_domain::money;
+
+use super::{Config, ConfigErrors};
+
+pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
+    ranges(config, errors);
+    texts(config, errors);
+    for property in tollgate_stream::check_properties(&config.kafka.properties) {
+        errors.add(&format!("kafka.properties.{}", property.name), property.reason);
+    }
+}
+
+fn ranges(config: &Config, errors: &mut ConfigErrors) {
+    let Config { kafka, decode, ledger, batch, redis, rules, shutdown, .. } = config;
+    let mut range = |key: &str, value: u64, lowest: u64, highest: u64| {
+        if !(lowest..=highest).contains(&value) {
+            errors.add(key, format!("is {value}, allowed is {lowest} to {highest}"));
+        }
+    };
+    range("kafka.lanes", kafka.lanes.into(), 1, 64);
+    range("kafka.poll_records_max", kafka.poll_records_max.into(), 1, 100_000);
+    let behind_min = kafka.poll_records_max.into();
+    let behind = kafka.poll_records_behind_max.into();
+    range("kafka.poll_records_behind_max", behind, behind_min, 100_000);
+    range("kafka.session_timeout_ms", kafka.session_timeout_ms.into(), 6_000, 300_000);
+    range("decode.payload_bytes_max", decode.payload_bytes_max.into(), 1_024, 64 << 20);
+    range("decode.text_bytes_max", decode.text_bytes_max.into(), 16, 2_000);
+    range("decode.age_hours_max", decode.age_hours_max.into(), 1, 24 * 366);
+    range("decode.ahead_minutes_max", decode.ahead_minutes_max.into(), 0, 24 * 60);
+    range("ledger.statement_timeout_ms", ledger.statement_timeout_ms.into(), 100, 600_000);
+    range("ledger.lock_timeout_ms", ledger.lock_timeout_ms.into(), 50, 600_000);
+    range("ledger.copy_rows_min", ledger.copy_rows_min.into(), 1, 1_000_000);
+    range("batch.clicks_max", batch.clicks_max.into(), 1, 100_000);
+    range("batch.slices_waiting_max", batch.slices_waiting_max.into(), 1, 1_000);
+    range("redis.deadline_ms", redis.deadline_ms.into(), 1, 1_000);
+    range("redis.cache_ms", redis.cache_ms.into(), 0, 600_000);
+    range("redis.breaker_failures", redis.breaker_failures.into(), 1, 1_000);
+    range("redis.breaker_pause_ms", redis.breaker_pause_ms.into(), 10, 600_000);
+    range("rules.module_bytes_max", rules.module_bytes_max.into(), 1_024, 64 << 20);
+    range("rules.memory_bytes_max", rules.memory_bytes_max.into(), 65_536, 64 << 20);
+    range("rules.fuel_base_max", rules.fuel_base_max, 1_000, 10_000_000_000);
+    range("rules.fuel_per_row_max", rules.fuel_per_row_max, 10, 100_000_000);
+    range("rules.rows_max", rules.rows_max.into(), 1, 65_536);
+    range("rules.backstop_ms", rules.backstop_ms.into(), 100, 60_000);
+    range("shutdown.drain_ms", shutdown.drain_ms.into(), 100, 600_000);
+}
+
+fn texts(config: &Config, errors: &mut ConfigErrors) {
+    for (key, text) in [
+        ("kafka.brokers", &config.kafka.brokers),
+        ("kafka.topic", &config.kafka.topic),
+        ("kafka.group", &config.kafka.group),
+        ("rules.dir", &config.rules.dir),
+    ] {
+        if text.trim().is_empty() {
+            errors.add(key, "must not be empty");
+        }
+    }
+    if !["postgres://", "postgresql://", "sqlite:"].iter().any(|s| config.ledger.url.starts_with(s))
+    {
+        errors.add("ledger.url", "must begin with postgres:// or sqlite://");
+    }
+    let redis = &config.redis.url;
+    if !redis.is_empty() && !["redis://", "rediss://"].iter().any(|s| redis.starts_with(s)) {
+        errors.add("redis.url", "must begin with redis:// or rediss://, or be empty");
+    }
+    for (key, text) in
+        [("redis.cpc_key", &config.redis.cpc_key), ("redis.budget_key", &config.redis.budget_key)]
+    {
+        if !text.contains("{campaign_id}") {
+            errors.add(key, "must contain {campaign_id}");
+        }
+    }
+    match money::parse_scaled(&config.fence.charge_max) {
+        Ok(micros) if micros > 0 => {}
+        _ => errors.add("fence.charge_max", "must be a positive decimal such as \"1000000\""),
+    }
+    match money::parse_scaled(&config.fence.pause_floor) {
+        Ok(0..=money::PPM) => {}
+        _ => errors.add("fence.pause_floor", "must be a decimal from \"0\" to \"1\""),
+    }
+    if config.admin.listen.parse::<SocketAddr>().is_err() {
+        errors.add("admin.listen", "must be an address and a port, such as 127.0.0.1:9464");
+    }
+    if config.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+        errors.add("log.level", "must be a filter such as info or info,tollgate_stream=debug");
+    }
+}

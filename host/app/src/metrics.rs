@@ -1,0 +1,205 @@
+//! Every metric of the host, with its meaning. `ARCHITECTURE.md` repeats none of this; `/metrics` shows the help.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// A metric: its name, and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Clicks,
+    DeadLetters,
+    ChargedMicros,
+    Batches,
+    BatchClicks,
+    ChargeLatency,
+    CommitSeconds,
+    Retries,
+    Crossings,
+    PausesRefused,
+    RuleCalls,
+    RuleRows,
+    RuleFuel,
+    RuleNanoseconds,
+    RuleFaults,
+    RedisLookups,
+    RedisBreakerOpen,
+    KafkaLag,
+    KafkaHalted,
+    KafkaRebalances,
+    KafkaRecords,
+    KafkaCommitFailures,
+    Generation,
+    Ready,
+}
+
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Metric {
+    pub const ALL: [Self; 24] = [
+        Self::Clicks,
+        Self::DeadLetters,
+        Self::ChargedMicros,
+        Self::Batches,
+        Self::BatchClicks,
+        Self::ChargeLatency,
+        Self::CommitSeconds,
+        Self::Retries,
+        Self::Crossings,
+        Self::PausesRefused,
+        Self::RuleCalls,
+        Self::RuleRows,
+        Self::RuleFuel,
+        Self::RuleNanoseconds,
+        Self::RuleFaults,
+        Self::RedisLookups,
+        Self::RedisBreakerOpen,
+        Self::KafkaLag,
+        Self::KafkaHalted,
+        Self::KafkaRebalances,
+        Self::KafkaRecords,
+        Self::KafkaCommitFailures,
+        Self::Generation,
+        Self::Ready,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clicks => "tollgate_offsets_total",
+            Self::DeadLetters => "tollgate_dead_letters_total",
+            Self::ChargedMicros => "tollgate_charged_micros_total",
+            Self::Batches => "tollgate_batches_total",
+            Self::BatchClicks => "tollgate_batch_clicks",
+            Self::ChargeLatency => "tollgate_charge_latency_seconds",
+            Self::CommitSeconds => "tollgate_commit_seconds",
+            Self::Retries => "tollgate_batch_retries_total",
+            Self::Crossings => "tollgate_crossings_total",
+            Self::PausesRefused => "tollgate_pauses_refused_total",
+            Self::RuleCalls => "tollgate_rule_calls_total",
+            Self::RuleRows => "tollgate_rule_rows_total",
+            Self::RuleFuel => "tollgate_rule_fuel_total",
+            Self::RuleNanoseconds => "tollgate_rule_nanoseconds_total",
+            Self::RuleFaults => "tollgate_rule_faults_total",
+            Self::RedisLookups => "tollgate_redis_lookups_total",
+            Self::RedisBreakerOpen => "tollgate_redis_breaker_open",
+            Self::KafkaLag => "tollgate_kafka_consumer_lag",
+            Self::KafkaHalted => "tollgate_kafka_partition_halted",
+            Self::KafkaRebalances => "tollgate_kafka_rebalances_total",
+            Self::KafkaRecords => "tollgate_kafka_records_total",
+            Self::KafkaCommitFailures => "tollgate_kafka_commit_failures_total",
+            Self::Generation => "tollgate_rule_generation",
+            Self::Ready => "tollgate_ready",
+        }
+    }
+
+    fn describe(self) -> (Kind, Unit, &'static str) {
+        use Kind::{Counter, Gauge, Histogram};
+        match self {
+            Self::Clicks => (
+                Counter,
+                Unit::Count,
+                "offsets by their fate (label fate: charged, skipped, dead, absent)",
+            ),
+            Self::DeadLetters => (Counter, Unit::Count, "dead letters (labels code, stage)"),
+            Self::ChargedMicros => (Counter, Unit::Count, "sum of charges in micros"),
+            Self::Batches => {
+                (Counter, Unit::Count, "committed batches (label path: remembered, locked)")
+            }
+            Self::BatchClicks => (Histogram, Unit::Count, "clicks of a committed batch"),
+            Self::ChargeLatency => (
+                Histogram,
+                Unit::Seconds,
+                "time from the timestamp of a batch's oldest click to its committed charge",
+            ),
+            Self::CommitSeconds => (Histogram, Unit::Seconds, "time to write and commit a batch"),
+            Self::Retries => (Counter, Unit::Count, "batches tried again (label code)"),
+            Self::Crossings => {
+                (Counter, Unit::Count, "budget crossings (label kind: WARN, PAUSE, RESUME)")
+            }
+            Self::PausesRefused => (
+                Counter,
+                Unit::Count,
+                "pauses that the fence refused because the ledger's spend was below the floor",
+            ),
+            Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
+            Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),
+            Self::RuleFuel => (Counter, Unit::Count, "fuel used by rules (label world)"),
+            Self::RuleNanoseconds => {
+                (Counter, Unit::Nanoseconds, "time spent in rules, instance included (label world)")
+            }
+            Self::RuleFaults => (
+                Counter,
+                Unit::Count,
+                "failed calls of rules, before and while searching the poison click",
+            ),
+            Self::RedisLookups => (
+                Counter,
+                Unit::Count,
+                "lookups in Redis (label result: hit, miss, absurd, failed, skipped)",
+            ),
+            Self::RedisBreakerOpen => {
+                (Gauge, Unit::Count, "1 while Redis is left alone after failures")
+            }
+            Self::KafkaLag => {
+                (Gauge, Unit::Count, "records not yet read (labels topic, partition)")
+            }
+            Self::KafkaHalted => (
+                Gauge,
+                Unit::Count,
+                "1 for a partition that waits for an operator (labels topic, partition)",
+            ),
+            Self::KafkaRebalances => (Counter, Unit::Count, "rebalances seen by this process"),
+            Self::KafkaRecords => (Counter, Unit::Count, "records read"),
+            Self::KafkaCommitFailures => {
+                (Counter, Unit::Count, "failed offset commits to Kafka, which are only hints")
+            }
+            Self::Generation => (Gauge, Unit::Count, "rule generation of the last batch"),
+            Self::Ready => (Gauge, Unit::Count, "1 while /readyz answers 200"),
+        }
+    }
+}
+
+/// Buckets for latencies in seconds, fine around the goal of 50 ms.
+pub const LATENCY_BUCKETS: [f64; 16] = [
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    60.0,
+];
+
+/// Buckets for the clicks of a batch.
+pub const BATCH_BUCKETS: [f64; 10] =
+    [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 20_000.0];
+
+/// Tells the recorder what every metric means.
+pub fn describe_all() {
+    for metric in Metric::ALL {
+        let (kind, unit, help) = metric.describe();
+        match kind {
+            Kind::Counter => describe_counter!(metric.name(), unit, help),
+            Kind::Gauge => describe_gauge!(metric.name(), unit, help),
+            Kind::Histogram => describe_histogram!(metric.name(), unit, help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in Metric::ALL {
+            let name = metric.name();
+            let (kind, _, help) = metric.describe();
+            assert!(name.starts_with("tollgate_"), "{name}");
+            assert_eq!(name.ends_with("_total"), matches!(kind, Kind::Counter), "{name}");
+            assert!(!help.is_empty() && !help.ends_with('.'), "{name}");
+        }
+        let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Metric::ALL.len());
+    }
+}

@@ -1,0 +1,213 @@
+//! What to do when a batch was not written. Bad data is narrowed down to its click and becomes a dead letter; a
+//! change is read again; an outage is waited out. Which is which is decided here and nowhere else.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tollgate_domain::batch::Batch;
+use tollgate_domain::dead::{Code, Rejection, Stage};
+use tollgate_domain::plan::Advance;
+use tollgate_domain::slice::Slice;
+use tollgate_ledger::LedgerError;
+
+use super::writer::{Abandoned, BatchError, Writer, expected_advances};
+
+/// Pauses between attempts: the first, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Batches that are locked first after one met a change, because other writers are at work then.
+const LOCKED_BATCHES: u32 = 16;
+
+impl Writer {
+    /// Returns the slices that are still to be charged.
+    pub(super) fn recover(
+        &mut self,
+        error: BatchError,
+        batch: Batch,
+        attempt: &mut u32,
+    ) -> Result<Vec<Slice>, Abandoned> {
+        let advances = expected_advances(&batch);
+        let slices = batch.into_slices();
+        let error = match error {
+            BatchError::Ledger(error) => error,
+            BatchError::Rule(error) => {
+                self.parts.stats.retried("RULE_HOST_FAULT");
+                tracing::warn!(%error, "the host could not run a rule; trying again");
+                self.pause(attempt)?;
+                return Ok(slices);
+            }
+        };
+        self.parts.stats.retried(error.code());
+        match error {
+            LedgerError::Stale(_) => {
+                self.state.locked_batches = LOCKED_BATCHES;
+                Ok(slices)
+            }
+            LedgerError::Refused { sentence, .. } => self.narrow_down(slices, &sentence, attempt),
+            LedgerError::GenerationChanged { .. } => {
+                self.reload_rules(attempt)?;
+                Ok(slices)
+            }
+            LedgerError::Fenced(_) => {
+                tracing::warn!(%error, "lost partitions");
+                self.drop_lost(slices, &advances, attempt)
+            }
+            LedgerError::Row { key, .. } => {
+                tracing::error!(campaign = key, "the campaign's row cannot be used");
+                self.state.book.unknown.insert(key.into());
+                Ok(slices)
+            }
+            LedgerError::Outage { .. } => {
+                tracing::error!(%error, "the ledger is not available; waiting for it");
+                self.reopen(attempt)?;
+                self.drop_lost(slices, &advances, attempt)
+            }
+            error => {
+                tracing::warn!(code = error.code(), %error, "a batch was not written; trying again");
+                self.pause(attempt)?;
+                Ok(slices)
+            }
+        }
+    }
+
+    /// Charges halves of what the database refuses; a single refused click becomes a dead letter.
+    fn narrow_down(
+        &mut self,
+        mut slices: Vec<Slice>,
+        sentence: &str,
+        attempt: &mut u32,
+    ) -> Result<Vec<Slice>, Abandoned> {
+        let clicks: usize = slices.iter().map(|slice| slice.clicks.len()).sum();
+        match clicks {
+            0 => {
+                tracing::error!(
+                    sentence,
+                    "the database refuses a batch without clicks; trying again"
+                );
+                self.pause(attempt)?;
+            }
+            1 => {
+                let rejection = Rejection::new(Code::RefusedByDatabase, Stage::Write, sentence);
+                let generation = self.parts.rules.generation;
+                if let Some(slice) = slices.iter_mut().find(|slice| !slice.clicks.is_empty()) {
+                    slice.reject_click(0, rejection, generation);
+                }
+            }
+            clicks => {
+                let rest = split_off(&mut slices, clicks / 2);
+                self.charge(slices)?;
+                return Ok(rest);
+            }
+        }
+        Ok(slices)
+    }
+
+    /// Compares with the ledger: what it already has or what others hold is dropped.
+    fn drop_lost(
+        &mut self,
+        mut slices: Vec<Slice>,
+        advances: &[Advance],
+        attempt: &mut u32,
+    ) -> Result<Vec<Slice>, Abandoned> {
+        let topics: Vec<_> = advances.iter().map(|advance| &*advance.source.topic).collect();
+        let rows = loop {
+            match self.runtime.block_on(self.ledger.progress(&topics)) {
+                Ok(rows) => break rows,
+                Err(error) => {
+                    tracing::warn!(%error, "the progress cannot be read; trying again");
+                    if error.is_outage() { self.reopen(attempt)? } else { self.pause(attempt)? }
+                }
+            }
+        };
+        for advance in advances {
+            let source = &advance.source;
+            let row = rows.iter().find(|row| {
+                row.topic == *source.topic
+                    && row.partition == source.partition
+                    && row.incarnation == source.incarnation
+                    && row.epoch == source.epoch
+            });
+            match row.map(|row| row.next_offset) {
+                Some(next_offset) if next_offset == advance.expected_offset => {}
+                Some(next_offset) if next_offset == advance.next_offset => {
+                    // The commit whose answer was lost did take place.
+                    slices.retain(|slice| slice.source != *source);
+                    self.parts.lanes.committed(source, next_offset);
+                }
+                _ => {
+                    slices.retain(|slice| slice.source != *source);
+                    self.parts.gather.lose(source);
+                    self.parts.lanes.fenced(source);
+                }
+            }
+        }
+        Ok(slices)
+    }
+
+    fn reload_rules(&mut self, attempt: &mut u32) -> Result<(), Abandoned> {
+        loop {
+            let loaded = self.runtime.block_on(self.parts.loader.load_active(&mut self.ledger));
+            match loaded {
+                Ok(rules) => {
+                    tracing::info!(generation = rules.generation, "rules changed");
+                    self.parts.rules = rules;
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the active rules cannot be loaded"
+                    );
+                    self.pause(attempt)?;
+                    self.reopen(attempt)?;
+                }
+            }
+        }
+    }
+
+    /// Opens the ledger again, however long it takes. Everything remembered is forgotten.
+    fn reopen(&mut self, attempt: &mut u32) -> Result<(), Abandoned> {
+        self.state.book = tollgate_domain::book::Book::default();
+        loop {
+            match self.runtime.block_on(self.ledger.reopen()) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(%error, "the ledger cannot be opened; trying again");
+                    self.pause(attempt)?;
+                }
+            }
+        }
+    }
+
+    /// Waits a little longer each time, unless the host gives up.
+    fn pause(&self, attempt: &mut u32) -> Result<(), Abandoned> {
+        if self.parts.abandon.load(Ordering::Acquire) {
+            return Err(Abandoned);
+        }
+        let pause = PAUSE_MIN.saturating_mul(1 << (*attempt).min(16)).min(PAUSE_MAX);
+        *attempt += 1;
+        std::thread::sleep(pause);
+        Ok(())
+    }
+}
+
+/// Splits after `clicks` clicks: the first part stays, the rest is returned. Both have clicks.
+fn split_off(slices: &mut Vec<Slice>, clicks: usize) -> Vec<Slice> {
+    let mut left = clicks;
+    let at = slices.iter().position(|slice| {
+        let is_here = left < slice.clicks.len();
+        if !is_here {
+            left -= slice.clicks.len();
+        }
+        is_here
+    });
+    let Some(at) = at else { return Vec::new() };
+    let mut rest = slices.split_off(at);
+    if left > 0 {
+        let (first, second) = rest.remove(0).split_at_click(left);
+        slices.push(first);
+        rest.insert(0, second);
+    }
+    rest
+}

@@ -1,0 +1,324 @@
+//! The writer: one thread that charges batch after batch.
+//!
+//! A batch is decided on what the book remembers, and the ledger verifies all of it in the statement that writes.
+//! When something had changed, the rows are locked, read and the batch is decided again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tollgate_domain::batch::{Batch, Fates, Missing};
+use tollgate_domain::book::Book;
+use tollgate_domain::decide::{Context, Decision, decide};
+use tollgate_domain::fence::FenceLimits;
+use tollgate_domain::plan::{Advance, Plan};
+use tollgate_domain::rule::{RuleError, Rules};
+use tollgate_domain::slice::Slice;
+use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, LockKeys, Rows};
+use tollgate_stream::Lanes;
+
+use super::clock::Clock;
+use super::gather::{Gather, Gathered, Taken};
+use super::hints::{Hints, Wanted};
+use super::stats::{Stats, WritePath};
+use crate::rules::{ActiveRules, RuleLoader};
+
+/// How long to wait for slices before looking whether the host stops.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often the clocks are compared.
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
+
+/// Everything the writer is made of.
+pub struct WriterParts {
+    pub ledger: LedgerConfig,
+    pub gather: Gather,
+    pub lanes: Arc<Lanes>,
+    pub hints: Hints,
+    pub loader: Arc<RuleLoader>,
+    pub rules: ActiveRules,
+    pub fence: FenceLimits,
+    /// Rows of one call of a rule at most.
+    pub rule_rows_max: usize,
+    pub clock: Clock,
+    pub stats: Arc<Stats>,
+    /// Set when the host gives up waiting for a drain.
+    pub abandon: Arc<AtomicBool>,
+}
+
+/// Charges batch after batch on one thread and one connection.
+pub struct Writer {
+    pub(super) parts: WriterParts,
+    /// Only this thread drives it, so that an answer of the database wakes nobody else.
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) ledger: Ledger,
+    pub(super) state: State,
+    clock_checked: Instant,
+}
+
+/// What the writer remembers between batches.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) book: Book,
+    /// Batches still to be locked first.
+    pub(super) locked_batches: u32,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
+
+/// The host stops without having written the batch. Nothing is lost: the ledger knows where to go on.
+#[derive(Debug)]
+pub(super) struct Abandoned;
+
+impl Writer {
+    /// Charges until all lanes have ended and everything they sent is written.
+    pub fn run(parts: WriterParts) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "the writer cannot start");
+                return;
+            }
+        };
+        let Some(ledger) = connect(&runtime, &parts) else { return };
+        let state = State::default();
+        let mut writer = Self { parts, runtime, ledger, state, clock_checked: Instant::now() };
+        writer.check_clock();
+        writer.charge_all();
+    }
+
+    fn charge_all(&mut self) {
+        while !self.parts.abandon.load(Ordering::Acquire) {
+            match self.parts.gather.take(PATIENCE) {
+                Taken::End => return,
+                Taken::Nothing => self.state.book.trim(),
+                Taken::Batch(Gathered { slices, tickets, broken }) => {
+                    for source in &broken {
+                        self.parts.lanes.fenced(source);
+                    }
+                    if self.charge(slices).is_err() {
+                        return;
+                    }
+                    drop(tickets);
+                }
+            }
+            if self.clock_checked.elapsed() > CLOCK_CHECK {
+                self.check_clock();
+            }
+        }
+    }
+
+    /// A failure is left to the next batch, which meets it too.
+    fn check_clock(&mut self) {
+        self.clock_checked = Instant::now();
+        if let Ok(database_us) = self.runtime.block_on(self.ledger.clock_us()) {
+            self.parts.clock.correct(database_us);
+        }
+    }
+
+    /// Charges slices, whatever it takes.
+    pub(super) fn charge(&mut self, mut slices: Vec<Slice>) -> Result<(), Abandoned> {
+        let mut attempt = 0;
+        let mut path = self.first_path();
+        self.state.book.unknown.clear();
+        while !slices.is_empty() {
+            let batch = Batch::new(slices, &self.state.book);
+            match self.try_charge(&batch, path) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    self.forget(&batch);
+                    slices = self.recover(error, batch, &mut attempt)?;
+                    path = WritePath::Locked;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn first_path(&mut self) -> WritePath {
+        if self.state.locked_batches == 0 {
+            return WritePath::Remembered;
+        }
+        self.state.locked_batches -= 1;
+        WritePath::Locked
+    }
+
+    /// One attempt. When it fails no transaction is left open.
+    fn try_charge(&mut self, batch: &Batch, path: WritePath) -> Result<(), BatchError> {
+        let started = Instant::now();
+        let path = self.read_facts(batch, path)?;
+        let outcome = self.decide_and_apply(batch);
+        let decision = match outcome {
+            Ok(decision) => decision,
+            Err(BatchError::Rule(error)) => {
+                self.runtime.block_on(self.ledger.rollback())?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error),
+        };
+        self.state.book.absorb(&decision.plan);
+        self.after_commit(&decision, started.elapsed(), path);
+        Ok(())
+    }
+
+    /// Brings the book up to what the batch needs. With `Locked`, or when rows are not remembered, the rows are
+    /// locked and a transaction is left open.
+    fn read_facts(&mut self, batch: &Batch, path: WritePath) -> Result<WritePath, LedgerError> {
+        let book = &mut self.state.book;
+        let mut path = path;
+        if let Err(missing) = batch.resolve(book) {
+            self.runtime.block_on(read_campaigns(&mut self.ledger, book, &missing))?;
+            if let Err(missing) = batch.resolve(book) {
+                remember_placeholders(book, missing);
+                path = WritePath::Locked;
+            }
+        }
+        if path == WritePath::Remembered {
+            return Ok(path);
+        }
+        let Ok(resolved) = batch.resolve(book) else {
+            return Err(LedgerError::Unexpected("rows were read and are still missing".into()));
+        };
+        let keys = resolved.keys();
+        let advances = expected_advances(batch);
+        let lock = LockKeys {
+            generation: self.parts.rules.generation,
+            advances: &advances,
+            advertisers: &keys.advertisers,
+            days: &keys.days,
+        };
+        let rows = self.runtime.block_on(self.ledger.lock(lock))?;
+        remember(book, rows);
+        Ok(path)
+    }
+
+    fn decide_and_apply<'b>(&mut self, batch: &'b Batch) -> Result<Decision<'b>, BatchError> {
+        let Ok(resolved) = batch.resolve(&self.state.book) else {
+            return Err(
+                LedgerError::Unexpected("rows were locked and are still missing".into()).into()
+            );
+        };
+        let now_us = self.parts.clock.now_us();
+        let wanted = self.wanted();
+        let hints = self.runtime.block_on(self.parts.hints.look_up(&resolved, wanted, now_us));
+        let context = Context {
+            generation: self.parts.rules.generation,
+            now_us,
+            hints: &hints,
+            fence: &self.parts.fence,
+            rule_rows_max: self.parts.rule_rows_max,
+        };
+        let decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
+        drop(resolved);
+        self.runtime.block_on(self.ledger.apply(&decision.plan))?;
+        Ok(decision)
+    }
+
+    fn wanted(&self) -> Wanted {
+        let (pricing, threshold) =
+            (self.parts.rules.set.pricing().needs, self.parts.rules.set.threshold().needs);
+        Wanted {
+            cached_price: pricing.cached_price || threshold.cached_price,
+            counter: pricing.counter || threshold.counter,
+        }
+    }
+
+    fn after_commit(&mut self, decision: &Decision<'_>, took: Duration, path: WritePath) {
+        let plan = &decision.plan;
+        for advance in &plan.advances {
+            self.parts.lanes.committed(&advance.source, advance.next_offset);
+        }
+        self.parts.stats.committed(plan, &self.state.book, self.parts.clock.now_us(), took, path);
+        self.parts.stats.faulted(decision.faults);
+        if let Some(fault) = &decision.first_fault {
+            let (code, faults) = (fault.code.as_str(), decision.faults);
+            tracing::warn!(code, faults, %fault, generation = plan.generation, "a rule failed");
+        }
+        note_crossings(plan);
+        for (world, calls) in self.parts.rules.set.take_stats() {
+            self.parts.stats.called(world, &calls);
+        }
+    }
+
+    /// Forgets what the book has about a batch, because it may be wrong.
+    fn forget(&mut self, batch: &Batch) {
+        let book = &mut self.state.book;
+        for slice in batch.slices() {
+            for party in &slice.parties {
+                let campaign = slice.text(party.campaign);
+                book.campaigns.remove(campaign);
+                book.balances.remove(slice.text(party.advertiser));
+            }
+        }
+        let known = &book.campaigns;
+        book.days.retain(|key, _| known.contains_key(&key.campaign));
+    }
+}
+
+/// Opens the writer's connection, waiting for a ledger that is away.
+fn connect(runtime: &tokio::runtime::Runtime, parts: &WriterParts) -> Option<Ledger> {
+    while !parts.abandon.load(Ordering::Acquire) {
+        match runtime.block_on(Ledger::open(&parts.ledger)) {
+            Ok(ledger) => return Some(ledger),
+            Err(error) => {
+                tracing::warn!(%error, "the writer cannot reach the ledger; trying again")
+            }
+        }
+        std::thread::sleep(PATIENCE);
+    }
+    None
+}
+
+/// Reads campaigns that the book does not have. What the ledger does not have either is unknown for this batch.
+async fn read_campaigns(
+    ledger: &mut Ledger,
+    book: &mut Book,
+    missing: &Missing,
+) -> Result<(), LedgerError> {
+    if missing.campaigns.is_empty() {
+        return Ok(());
+    }
+    let found = ledger.campaigns(&missing.campaigns).await?;
+    book.unknown.extend(missing.campaigns.iter().cloned());
+    for campaign in found {
+        book.unknown.remove(&campaign.id);
+        book.campaigns.insert(Arc::clone(&campaign.id), campaign);
+    }
+    Ok(())
+}
+
+/// Puts zero where rows are not remembered, so that their keys are known; locking replaces it at once.
+fn remember_placeholders(book: &mut Book, missing: Missing) {
+    for advertiser in missing.advertisers {
+        book.balances.entry(advertiser).or_default();
+    }
+    for day in missing.days {
+        book.days.entry(day).or_default();
+    }
+}
+
+fn remember(book: &mut Book, rows: Rows) {
+    book.balances.extend(rows.balances);
+    book.days.extend(rows.days);
+}
+
+/// Where each partition is expected to be; the fates are not known yet.
+pub(super) fn expected_advances(batch: &Batch) -> Vec<Advance> {
+    batch.advances(&vec![Fates::default(); batch.slices().len()])
+}
+
+fn note_crossings(plan: &Plan<'_>) {
+    for crossing in &plan.crossings {
+        let (campaign, day) = (&*crossing.key.campaign, crossing.key.day);
+        let (kind, usage_ppm) = (crossing.kind.as_str(), crossing.usage_ppm);
+        tracing::info!(campaign, %day, kind, usage_ppm, spent = %crossing.spent, "budget crossing");
+    }
+}

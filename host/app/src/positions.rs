@@ -1,0 +1,92 @@
+//! Answers the lanes' question where to read, from the ledger, over a connection of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tollgate_ledger::{self as ledger, Ledger, LedgerError};
+use tollgate_stream::{self as stream, Positions, PositionsError};
+
+/// The ledger's side of reading.
+pub struct LedgerPositions {
+    ledger: Mutex<Ledger>,
+    runtime: Handle,
+    owner: String,
+}
+
+impl LedgerPositions {
+    /// `owner` is written beside each partition, for people. Calls block on `runtime`, so they must not come from
+    /// its own threads.
+    #[must_use]
+    pub fn new(ledger: Ledger, runtime: Handle, owner: String) -> Self {
+        Self { ledger: Mutex::new(ledger), runtime, owner }
+    }
+
+    /// Runs an operation; after an outage the connection is opened again before the next one.
+    fn with_ledger<T>(
+        &self,
+        operation: impl AsyncFnOnce(&mut Ledger) -> Result<T, LedgerError>,
+    ) -> Result<T, PositionsError> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        self.runtime.block_on(async {
+            let outcome = operation(&mut ledger).await;
+            if let Err(error) = &outcome
+                && error.is_outage()
+                && let Err(error) = ledger.reopen().await
+            {
+                tracing::warn!(%error, "the ledger cannot be opened");
+            }
+            outcome.map_err(PositionsError::new)
+        })
+    }
+}
+
+impl Positions for LedgerPositions {
+    fn first_sight(
+        &self,
+        topic: &str,
+        topic_id: &str,
+        offsets: &[(i32, i64)],
+    ) -> Result<(), PositionsError> {
+        let written =
+            self.with_ledger(async |ledger| ledger.first_sight(topic, topic_id, offsets).await)?;
+        if written {
+            tracing::info!(topic, ?offsets, "first sight of the topic is written down");
+        }
+        Ok(())
+    }
+
+    fn acquire(
+        &self,
+        topic: &str,
+        topic_id: &str,
+        partitions: &[(i32, i64)],
+    ) -> Result<Vec<stream::Acquired>, PositionsError> {
+        let acquired = self.with_ledger(async |ledger| {
+            ledger.acquire(&self.owner, topic, topic_id, partitions).await
+        })?;
+        Ok(acquired.into_iter().map(|acquired| answer(acquired, topic, topic_id)).collect())
+    }
+
+    fn halted(&self, topic: &str, partition: i32, reason: &str) -> Result<(), PositionsError> {
+        // The lane finds the same halt again by looking at the log, so it is told and not enforced by the ledger.
+        tracing::error!(topic, partition, reason, "partition halted");
+        Ok(())
+    }
+}
+
+fn answer(acquired: ledger::Acquired, topic: &str, topic_id: &str) -> stream::Acquired {
+    let partition = acquired.partition;
+    let outcome = match acquired.result {
+        ledger::Acquisition::Held { source, next_offset, .. } => {
+            stream::Acquisition::Held { source: Arc::clone(&source), next_offset }
+        }
+        ledger::Acquisition::Halted { reason } => stream::Acquisition::Halted { reason },
+        ledger::Acquisition::TopicRecreated { known_id } => stream::Acquisition::Halted {
+            reason: format!(
+                "topic {topic:?} was re-created: the ledger knows the id {known_id}, the broker gives {topic_id}. \
+                 Add --accept-topic-id {topic_id} to the command when its records are to be charged."
+            ),
+        },
+    };
+    stream::Acquired { partition, outcome }
+}
