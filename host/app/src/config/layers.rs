@@ -111,9 +111,12 @@ impl Layers {
                 continue;
             }
             let path = environment_path(&name);
-            let known = lookup(&self.merged, &path);
+            let value = if path.len() == 3 && path[0] == "rules" && text.contains(',') {
+                list(&text)
+            } else {
+                read_as(&text, lookup(&self.merged, &path))
+            };
             let mut table = Table::new();
-            let value = Value::from_text(&text, known);
             nest(&mut table, &path, value);
             merge(&mut self.merged, table, "", &name, &mut self.errors);
         }
@@ -213,25 +216,20 @@ fn nest(table: &mut Table, path: &[String], value: Value) {
     }
 }
 
-trait FromText {
-    fn from_text(text: &str, known: Option<&Value>) -> Self;
+/// Reads a variable as the kind of value that the key has; a text that cannot be read so stays a text, which the merge
+/// then refuses.
+fn read_as(text: &str, known: Option<&Value>) -> Value {
+    let read = match known {
+        Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
+        Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
+        Some(Value::Array(_)) => Some(list(text)),
+        _ => None,
+    };
+    read.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-impl FromText for Value {
-    /// Reads a variable as the kind of value that the key has; a text that cannot be read so stays a text, which
-    /// the merge then refuses.
-    fn from_text(text: &str, known: Option<&Value>) -> Self {
-        let read = match known {
-            Some(Self::Integer(_)) => text.parse().ok().map(Self::Integer),
-            Some(Self::Boolean(_)) => text.parse().ok().map(Self::Boolean),
-            Some(Self::Array(_)) => {
-                let items = text.split(',').map(|item| Self::String(item.trim().to_owned()));
-                Some(Self::Array(items.collect()))
-            }
-            _ => None,
-        };
-        read.unwrap_or_else(|| Self::String(text.to_owned()))
-    }
+fn list(text: &str) -> Value {
+    Value::Array(text.split(',').map(|item| Value::String(item.trim().to_owned())).collect())
 }
 
 impl<'de> Deserialize<'de> for ParamText {
