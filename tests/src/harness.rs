@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod ledger;
+pub mod scenario;
 pub mod topic;
 pub mod verify;
 

@@ -4,8 +4,13 @@
 //! reference model that shares no code with the host.
 #![forbid(unsafe_code)]
 
+pub mod bench;
+pub mod demo;
 pub mod generator;
 pub mod harness;
+pub mod interrupt;
 pub mod model;
+pub mod pace;
 pub mod servers;
+pub mod up;
 pub mod wait;

@@ -114,6 +114,24 @@ impl Sender {
     }
 }
 
+/// A whole topic, as it was when it was read.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub topic: String,
+    pub records: Vec<Record>,
+    /// First and next offset of every partition.
+    pub ends: Vec<(i32, (i64, i64))>,
+}
+
+impl Log {
+    /// # Errors
+    /// As `read_all`.
+    pub fn read(brokers: &str, topic: &str) -> Result<Self> {
+        let records = read_all(brokers, topic)?;
+        Ok(Self { topic: topic.to_owned(), records, ends: watermarks(brokers, topic)? })
+    }
+}
+
 /// Reads every record from the beginning to the end that the topic has when the reading begins.
 ///
 /// # Errors

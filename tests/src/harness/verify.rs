@@ -6,22 +6,21 @@ use std::fmt::Debug;
 use anyhow::{Result, bail};
 
 use super::ledger::Ledger;
-use super::topic;
+use super::topic::Log;
 use crate::model::{Charge, Fate, Model, Outcome};
 
 /// Most differences that are printed.
 const SHOWN_MAX: usize = 20;
 
-/// Reads the topic and the ledger and compares everything that the model knows.
+/// Judges a log and compares everything that the model knows with the ledger.
 ///
 /// # Errors
 /// A list of the first differences.
-pub fn verify(brokers: &str, topic: &str, ledger: &mut Ledger, model: &Model) -> Result<Outcome> {
-    let records = topic::read_all(brokers, topic)?;
-    let outcome = model.judge(&records);
+pub fn verify(log: &Log, ledger: &mut Ledger, model: &Model) -> Result<Outcome> {
+    let outcome = model.judge(&log.records);
     let mut differences = Differences::default();
-    compare_fates(topic, ledger, &outcome, &mut differences)?;
-    compare_progress(brokers, topic, ledger, &outcome, &mut differences)?;
+    compare_fates(&log.topic, ledger, &outcome, &mut differences)?;
+    compare_progress(log, ledger, &outcome, &mut differences)?;
     compare_sums(ledger, &outcome, &mut differences)?;
     compare_crossings(ledger, &outcome, &mut differences)?;
     differences.into_result()?;
@@ -108,14 +107,13 @@ fn compare_fates(
 
 /// Each partition's counters say what became of its offsets, and add up.
 fn compare_progress(
-    brokers: &str,
-    topic: &str,
+    log: &Log,
     ledger: &mut Ledger,
     outcome: &Outcome,
     differences: &mut Differences,
 ) -> Result<()> {
     let mut expected = BTreeMap::new();
-    for (partition, (low, high)) in topic::watermarks(brokers, topic)? {
+    for &(partition, (low, high)) in &log.ends {
         let fates = outcome.fates.range((partition, 0)..(partition + 1, 0)).map(|(_, fate)| fate);
         let (mut charged, mut skipped, mut dead) = (0, 0, 0);
         for fate in fates {
@@ -128,7 +126,7 @@ fn compare_progress(
         let absent = high - low - charged - skipped - dead;
         expected.insert(partition, [low, high, charged, skipped, dead, absent]);
     }
-    let found = ledger.progress(topic)?.into_iter().map(|row| {
+    let found = ledger.progress(&log.topic)?.into_iter().map(|row| {
         let counters =
             [row.first_offset, row.next_offset, row.charged, row.skipped, row.dead, row.absent];
         (row.kafka_partition as i32, counters)

@@ -6,7 +6,7 @@ use tollgate_tests::generator::campaigns::{campaigns, limit};
 use tollgate_tests::generator::{Generator, Mix};
 use tollgate_tests::harness::ledger::Ledger;
 use tollgate_tests::harness::now_us;
-use tollgate_tests::harness::topic::{self, Sender};
+use tollgate_tests::harness::topic::{Log, Sender};
 use tollgate_tests::harness::verify::verify;
 use tollgate_tests::model::{Fate, Model, Outcome};
 use tollgate_tests::servers::Servers;
@@ -14,7 +14,7 @@ use tollgate_tests::servers::folder::Folder;
 use tollgate_tests::servers::kafka::{create_topic, delete_topic};
 
 const TOPIC: &str = "suite-harness";
-const TABLES: &str = include_str!("../../host/ledger/migrations/sqlite/0001_ledger.sql");
+const TABLES: &str = include_str!("../../../host/ledger/migrations/sqlite/0001_ledger.sql");
 const OPENING_MICROS: i64 = 1_000_000_000_000;
 
 /// Writes down what the model expects, as the host would.
@@ -95,12 +95,11 @@ fn fill(ledger: &mut Ledger, outcome: &Outcome, ends: &[(i32, (i64, i64))]) {
 }
 
 /// One wrong row must be found; the ledger is right again afterwards.
-fn check(ledger: &mut Ledger, model: &Model, wrong: &str) {
-    let brokers = &Servers::shared().unwrap().brokers;
+fn check(log: &Log, ledger: &mut Ledger, model: &Model, wrong: &str) {
     ledger.execute(&format!("BEGIN; {wrong}")).unwrap();
-    assert!(verify(brokers, TOPIC, ledger, model).is_err(), "{wrong}");
+    assert!(verify(log, ledger, model).is_err(), "{wrong}");
     ledger.execute("ROLLBACK").unwrap();
-    assert!(verify(brokers, TOPIC, ledger, model).is_ok(), "after {wrong}");
+    assert!(verify(log, ledger, model).is_ok(), "after {wrong}");
 }
 
 #[test]
@@ -125,10 +124,10 @@ fn every_wrong_row_is_found() {
     ledger.execute(TABLES).unwrap();
     ledger.load(&known, OPENING_MICROS).unwrap();
     let model = Model::new(&known);
-    let records = topic::read_all(brokers, TOPIC).unwrap();
-    assert_eq!(records.len(), 2_000);
-    fill(&mut ledger, &model.judge(&records), &topic::watermarks(brokers, TOPIC).unwrap());
-    let outcome = verify(brokers, TOPIC, &mut ledger, &model).unwrap();
+    let log = Log::read(brokers, TOPIC).unwrap();
+    assert_eq!(log.records.len(), 2_000);
+    fill(&mut ledger, &model.judge(&log.records), &log.ends);
+    let outcome = verify(&log, &mut ledger, &model).unwrap();
     assert_eq!((outcome.warned.len(), outcome.exhausted.len()), (1, 1));
 
     for table in ["ad_balance_histories", "dead_letters", "consumer_progress", "outbox"] {
@@ -137,7 +136,7 @@ fn every_wrong_row_is_found() {
             "consumer_progress" => "DELETE FROM consumer_progress WHERE kafka_partition = 1",
             _ => &one,
         };
-        check(&mut ledger, &model, one);
+        check(&log, &mut ledger, &model, one);
     }
     let first = "WHERE rowid = (SELECT min(rowid) FROM ad_balance_histories)";
     for change in [
@@ -152,7 +151,12 @@ fn every_wrong_row_is_found() {
         "kafka_offset = 1000000",
         "kafka_topic = 'x'",
     ] {
-        check(&mut ledger, &model, &format!("UPDATE ad_balance_histories SET {change} {first}"));
+        check(
+            &log,
+            &mut ledger,
+            &model,
+            &format!("UPDATE ad_balance_histories SET {change} {first}"),
+        );
     }
     for change in [
         "UPDATE dead_letters SET code = 'NOT_JSON'",
@@ -166,6 +170,6 @@ fn every_wrong_row_is_found() {
         "DELETE FROM budget_crossings WHERE kind = 'PAUSE'",
         "INSERT INTO outbox (dedup_key, kind, payload) VALUES ('again', 'BUDGET_WARNING', '{}')",
     ] {
-        check(&mut ledger, &model, change);
+        check(&log, &mut ledger, &model, change);
     }
 }

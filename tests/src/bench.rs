@@ -1,0 +1,174 @@
+//! Measures rules, throughput and latency on real servers.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::generator::campaigns::{Campaign, campaigns};
+use crate::generator::{Generator, Mix};
+use crate::harness::host::{Host, Setup, workspace};
+use crate::harness::ledger::Ledger;
+use crate::harness::now_us;
+use crate::harness::topic::Sender;
+use crate::pace::{Tally, produce};
+use crate::servers::Servers;
+use crate::servers::kafka::create_topic;
+use crate::servers::postgres::create_database;
+use crate::wait::wait_until;
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub json: Option<PathBuf>,
+    /// A tenth of the clicks and of the time.
+    pub quick: bool,
+}
+
+const CAMPAIGNS: usize = 5_000;
+const ADVERTISERS: usize = 1_000;
+const CLICKS: i64 = 1_000_000;
+const LATENCY_RATE: u32 = 1_000;
+const LATENCY_SECONDS: u32 = 30;
+
+/// # Errors
+/// A server or the host does not come up, or the host does not finish.
+pub fn run(options: &Options) -> Result<()> {
+    let scale = if options.quick { 10 } else { 1 };
+    println!(
+        "rules: nanoseconds a click of pricing and threshold together, fresh instances included"
+    );
+    let rules = rules()?;
+    println!("{rules:#}\n");
+    let servers = Servers::start()?;
+    let throughput = throughput(&servers, CLICKS / scale)?;
+    println!("{throughput:#}\n");
+    let seconds = LATENCY_SECONDS / u32::try_from(scale).unwrap_or(1);
+    let latency = latency(&servers, seconds)?;
+    println!("{latency:#}\n");
+    let report = json!({ "rules": rules, "throughput": throughput, "latency": latency });
+    if let Some(path) = &options.json {
+        fs::write(path, format!("{report:#}\n"))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Asks the engine's own measurement.
+fn rules() -> Result<Value> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["run", "--release", "--quiet", "--package", "tollgate-engine", "--example"])
+        .args(["rule_cost", "--", "--json"])
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start cargo")?;
+    if !output.status.success() {
+        bail!("the measurement of the rules failed ({})", output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let start = text.find('{').context("the measurement of the rules printed no JSON")?;
+    serde_json::from_str(&text[start..]).context("read the measurement of the rules")
+}
+
+/// Clicks a second from a full topic to committed rows, and the same rows by one bare COPY.
+fn throughput(servers: &Servers, clicks: i64) -> Result<Value> {
+    const TOPIC: &str = "bench-throughput";
+    println!("throughput: {clicks} clicks over 8 partitions, {CAMPAIGNS} campaigns drawn evenly");
+    let known = campaigns(5, CAMPAIGNS, ADVERTISERS);
+    create_topic(&servers.brokers, TOPIC, 8, 7)?;
+    preload(servers, TOPIC, &known, clicks)?;
+    let (setup, mut ledger) = ledger(servers, TOPIC, &known)?;
+    let mut host = Host::start(&setup)?;
+    let charged = "SELECT CAST(coalesce(sum(charged), 0) AS bigint) FROM consumer_progress";
+    let limit = Duration::from_secs(600);
+    let mut count = |at_least: i64| {
+        wait_until("the host to charge", limit, || {
+            ledger.number(charged).ok().filter(|charged| *charged >= at_least)
+        })
+    };
+    let (first, begin) = (count(1)?, Instant::now());
+    let last = count(clicks)?;
+    let per_s = rate(last - first, begin.elapsed());
+    host.terminate(Duration::from_secs(20))?;
+    let copied_per_s = copy(&mut ledger, last)?;
+    setup.run(&["audit"]).context("the audit after the measurement")?;
+    Ok(json!({
+        "clicks_per_s": per_s,
+        "copy_rows_per_s": copied_per_s,
+        "ratio": f64::from(u32::try_from(per_s)?) / f64::from(u32::try_from(copied_per_s.max(1))?),
+    }))
+}
+
+/// One COPY of all history from a file of the server into an empty table with the same index: the least that
+/// storing these rows can cost.
+fn copy(ledger: &mut Ledger, rows: i64) -> Result<i64> {
+    ledger.execute(
+        "CREATE TABLE bench_copy (LIKE ad_balance_histories INCLUDING ALL);
+         COPY ad_balance_histories TO PROGRAM 'cat > bench.copy' (FORMAT binary);
+         CHECKPOINT",
+    )?;
+    let begin = Instant::now();
+    ledger.execute("COPY bench_copy FROM PROGRAM 'cat bench.copy' (FORMAT binary)")?;
+    Ok(rate(rows, begin.elapsed()))
+}
+
+/// Time from an event's timestamp to its commit at a steady rate.
+fn latency(servers: &Servers, seconds: u32) -> Result<Value> {
+    const TOPIC: &str = "bench-latency";
+    println!("latency: {LATENCY_RATE} clicks/s for {seconds} s");
+    let known = campaigns(6, CAMPAIGNS, ADVERTISERS);
+    create_topic(&servers.brokers, TOPIC, 8, 7)?;
+    let (setup, _ledger) = ledger(servers, TOPIC, &known)?;
+    let mut host = Host::start(&setup)?;
+    let (sender, tally) = (Sender::new(&servers.brokers, TOPIC)?, Tally::default());
+    let mut generator = Generator::new(clicks_only(true), &known);
+    produce(&sender, &mut generator, LATENCY_RATE, seconds, &tally)?;
+    let produced = tally.produced();
+    let status = host.wait_status("the host to charge", Duration::from_secs(60), |status| {
+        status.charged >= produced
+    })?;
+    host.terminate(Duration::from_secs(20))?;
+    let found = status.latency_ms;
+    Ok(json!({
+        "rate": LATENCY_RATE,
+        "p50_ms": found.p50,
+        "p99_ms": found.p99,
+        "max_ms": found.max,
+    }))
+}
+
+fn ledger(servers: &Servers, topic: &str, known: &[Campaign]) -> Result<(Setup, Ledger)> {
+    let url = create_database(&servers.postgres_url, &topic.replace('-', "_"))?;
+    let setup = Setup::new(&servers.brokers, topic, &url);
+    setup.migrate()?;
+    let mut ledger = Ledger::open(&url)?;
+    ledger.load(known, 1_000_000_000_000_000)?;
+    Ok((setup, ledger))
+}
+
+fn preload(servers: &Servers, topic: &str, known: &[Campaign], clicks: i64) -> Result<()> {
+    let sender = Sender::bulk(&servers.brokers, topic)?;
+    let mut generator = Generator::new(clicks_only(false), known);
+    for _ in 0..clicks {
+        let at_us = now_us();
+        sender.send(&generator.next(at_us), at_us)?;
+    }
+    sender.flush()
+}
+
+fn clicks_only(zipf: bool) -> Mix {
+    Mix { impressions_ppm: 0, clicks_ppm: 1_000_000, poison_ppm: 0, zipf, ..Mix::default() }
+}
+
+/// Whole units a second.
+fn rate(count: i64, elapsed: Duration) -> i64 {
+    let micros = i128::try_from(elapsed.as_micros()).unwrap_or(i128::MAX).max(1);
+    i64::try_from(i128::from(count) * 1_000_000 / micros).unwrap_or(i64::MAX)
+}

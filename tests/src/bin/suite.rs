@@ -1,0 +1,81 @@
+//! The suite's commands; `cargo xtask` prepares what they need and calls them.
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tollgate_tests::harness::host::workspace;
+use tollgate_tests::servers::{BROKERS_ENV, POSTGRES_ENV, Servers};
+use tollgate_tests::{bench, demo, up};
+
+/// Runs tollgate from outside.
+#[derive(Parser)]
+enum Task {
+    /// Embedded servers and a live view
+    Demo {
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+        #[arg(long, default_value_t = 500)]
+        rate: u32,
+        #[arg(long)]
+        json: Option<PathBuf>,
+        #[arg(long)]
+        plain: bool,
+    },
+    /// All tests against real servers
+    Test { filter: Vec<String> },
+    /// Real servers in the foreground
+    Up,
+    /// Events for the servers of `up`
+    Produce {
+        #[arg(long)]
+        rate: u32,
+        #[arg(long)]
+        seconds: u32,
+        #[arg(long)]
+        brokers: Option<String>,
+    },
+    /// Figures
+    Bench {
+        #[arg(long)]
+        json: Option<PathBuf>,
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let good = match Task::parse() {
+        Task::Demo { seconds, rate, json, plain } => {
+            demo::run(&demo::Options { seconds, rate, json, plain })?
+        }
+        Task::Test { filter } => test(&filter)?,
+        Task::Up => up::up().map(|()| true)?,
+        Task::Produce { rate, seconds, brokers } => {
+            up::produce_events(rate, seconds, brokers).map(|()| true)?
+        }
+        Task::Bench { json, quick } => {
+            bench::run(&bench::Options { json, quick }).map(|()| true)?
+        }
+    };
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the tests of every crate against one set of servers.
+fn test(filter: &[String]) -> Result<bool> {
+    println!("starting Kafka and Postgres …");
+    let servers = Servers::start()?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["test", "--release", "--workspace", "--no-fail-fast", "--"])
+        .args(filter)
+        .env(BROKERS_ENV, &servers.brokers)
+        .env(POSTGRES_ENV, &servers.postgres_url)
+        .current_dir(workspace())
+        .status()
+        .context("start cargo")?;
+    Ok(status.success())
+}

@@ -1,0 +1,155 @@
+//! The demo: embedded Kafka, SQLite and the real host, with a live view and an audit at the end.
+
+mod view;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::mocking::MockCluster;
+
+use crate::generator::campaigns::{Campaign, campaigns, limit};
+use crate::generator::{Generator, Mix};
+use crate::harness::host::{Host, Setup, Status};
+use crate::harness::ledger::Ledger;
+use crate::harness::topic::Sender;
+use crate::interrupt::on_interrupt;
+use crate::pace::{Tally, produce};
+use crate::servers::folder::Folder;
+use view::View;
+
+/// How the demo runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub seconds: u32,
+    /// Events a second.
+    pub rate: u32,
+    pub json: Option<PathBuf>,
+    /// Lines instead of a live view.
+    pub plain: bool,
+}
+
+const TOPIC: &str = "ad-events";
+const PARTITIONS: i32 = 8;
+/// The embedded Kafka keeps 5 MB a partition and drops what is older, so nobody may fall far behind.
+const RATE_MAX: u32 = 2_000;
+const CAMPAIGNS: usize = 40;
+const ADVERTISERS: usize = 12;
+const OPENING_MICROS: i64 = 50_000_000_000_000;
+
+/// More clicks than in life, so that there is something to see.
+fn mix() -> Mix {
+    Mix {
+        impressions_ppm: 650_000,
+        clicks_ppm: 320_000,
+        poison_ppm: 2_000,
+        devices: 5_000,
+        ..Mix::default()
+    }
+}
+
+/// Share of the clicks that the first of `CAMPAIGNS` campaigns gets by Zipf's law, in ppm.
+const FIRST_SHARE_PPM: u64 = 230_000;
+
+/// Runs the demo; `true` when every event had its fate and the audit is exact.
+///
+/// # Errors
+/// The host does not start, or ends on its own.
+pub fn run(options: &Options) -> Result<bool> {
+    if options.rate == 0 || options.rate > RATE_MAX {
+        bail!("--rate is {}, the embedded Kafka is good for 1 to {RATE_MAX}", options.rate);
+    }
+    let folder = Folder::new("demo")?;
+    let cluster = MockCluster::new(1).context("start the embedded Kafka")?;
+    cluster.create_topic(TOPIC, PARTITIONS, 1).context("create the embedded topic")?;
+    let brokers = cluster.bootstrap_servers();
+    let ledger_url = format!("sqlite://{}", folder.file("ledger.db").display());
+    let setup = Setup::new(&brokers, TOPIC, &ledger_url);
+    setup.migrate()?;
+    let known = table(options);
+    Ledger::open(&ledger_url)?.load(&known, OPENING_MICROS)?;
+    let mut host = Host::start(&setup)?;
+
+    let tally = Arc::new(Tally::default());
+    let last = watch(&host, &brokers, &known, options, &tally)?;
+    let status = host.terminate(Duration::from_secs(20))?;
+    if !status.success() {
+        bail!("the host ended with {status}");
+    }
+    let audit = setup.run(&["audit"]);
+    let summary = view::Summary { tally: &tally, status: &last, audit: &audit };
+    summary.print();
+    if let Some(path) = &options.json {
+        fs::write(path, format!("{:#}\n", summary.json()))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(summary.exact())
+}
+
+/// Campaigns of which the first uses up its budget when a bit more than half of the clicks have come.
+fn table(options: &Options) -> Vec<Campaign> {
+    let mut known = campaigns(4, CAMPAIGNS, ADVERTISERS);
+    let events = u64::from(options.rate) * u64::from(options.seconds);
+    let clicks = events * u64::from(mix().clicks_ppm) / 1_000_000 * FIRST_SHARE_PPM / 1_000_000;
+    limit(&mut known[0], i64::try_from(clicks * 6 / 10).unwrap_or(i64::MAX).max(10));
+    // Others come near theirs and stay there.
+    for (at, campaign) in known.iter_mut().enumerate().skip(1).take(4) {
+        let share = clicks / (at as u64 + 1);
+        limit(campaign, i64::try_from(share * 13 / 10).unwrap_or(i64::MAX).max(20));
+    }
+    known
+}
+
+enum Happening {
+    Produced(Result<()>),
+    Interrupted,
+}
+
+/// Produces and shows what becomes of it, until every event has its fate.
+fn watch(
+    host: &Host,
+    brokers: &str,
+    known: &[Campaign],
+    options: &Options,
+    tally: &Arc<Tally>,
+) -> Result<Status> {
+    let (happening, happenings) = mpsc::channel();
+    let interrupted = happening.clone();
+    on_interrupt(move || drop(interrupted.send(Happening::Interrupted)));
+    let (sender, mut generator) = (Sender::new(brokers, TOPIC)?, Generator::new(mix(), known));
+    let (rate, seconds, counting) = (options.rate, options.seconds, Arc::clone(tally));
+    thread::spawn(move || {
+        let result = produce(&sender, &mut generator, rate, seconds, &counting);
+        drop(happening.send(Happening::Produced(result)));
+    });
+    let mut view = View::new(options);
+    let mut ended: Option<Instant> = None;
+    loop {
+        match happenings.recv_timeout(view.pause()) {
+            Ok(Happening::Produced(result)) => {
+                result.context("produce events")?;
+                ended = Some(Instant::now());
+            }
+            Ok(Happening::Interrupted) => tally.stop.store(true, Ordering::Relaxed),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Both senders are gone only when the producing thread has panicked.
+            Err(RecvTimeoutError::Disconnected) if ended.is_none() => {
+                bail!("the producer has ended without a word")
+            }
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+        let status = host.status().context("the host does not answer")?;
+        view.show(tally, &status);
+        let fates = status.charged + status.skipped + status.dead_letters;
+        let overdue = ended.is_some_and(|ended| ended.elapsed() > Duration::from_secs(30));
+        if ended.is_some() && (fates >= tally.produced() || overdue) {
+            view.end();
+            return Ok(status);
+        }
+    }
+}

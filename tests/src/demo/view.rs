@@ -1,0 +1,229 @@
+//! What the demo shows.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::Options;
+use crate::harness::host::Status;
+use crate::pace::Tally;
+
+/// Campaigns shown at most.
+const CAMPAIGNS_SHOWN: usize = 5;
+const BAR_CHARS: u64 = 24;
+
+/// The live view of a terminal, or a line every two seconds elsewhere.
+pub(super) struct View {
+    live: bool,
+    seconds: u32,
+    begin: Instant,
+    /// Produced events and the instant when they were last counted.
+    last: (i64, Instant),
+    rate: i64,
+    lines: usize,
+}
+
+impl View {
+    pub(super) fn new(options: &Options) -> Self {
+        let now = Instant::now();
+        let live = !options.plain && std::io::stdout().is_terminal();
+        if live {
+            println!(
+                "tollgate demo: ad-events → pricing.wasm → threshold.wasm → ledger  (Ctrl-C ends it)\n"
+            );
+        }
+        Self { live, seconds: options.seconds, begin: now, last: (0, now), rate: 0, lines: 0 }
+    }
+
+    /// Time between two looks.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(if self.live { 200 } else { 500 })
+    }
+
+    pub(super) fn show(&mut self, tally: &Tally, status: &Status) {
+        let step = Duration::from_secs(if self.live { 1 } else { 2 });
+        let (since, elapsed) = (tally.produced() - self.last.0, self.last.1.elapsed());
+        let due = elapsed >= step;
+        if due {
+            self.rate = since * 1_000 / i64::try_from(elapsed.as_millis()).unwrap_or(1).max(1);
+            self.last = (tally.produced(), Instant::now());
+        }
+        if self.live {
+            self.redraw(&self.screen(tally, status));
+        } else if due {
+            println!("{}", self.line(tally, status));
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.lines = 0;
+        println!();
+    }
+
+    fn line(&self, tally: &Tally, status: &Status) -> String {
+        let near = status.near_budget.first().map_or(String::new(), |near| {
+            format!("  {} at {} {}", near.campaign, percent(near.usage_ppm), near.status)
+        });
+        format!(
+            "{:>3} s  {:>5} events/s  produced {:>7}  charged {:>7}  skipped {:>7}  dead {:>4}  p50 {:.2} ms  p99 {:.2} ms  rules {:.0} ns/click{near}",
+            self.begin.elapsed().as_secs(),
+            self.rate,
+            tally.produced(),
+            status.charged,
+            status.skipped,
+            status.dead_letters,
+            status.latency_ms.p50,
+            status.latency_ms.p99,
+            rule_ns(status),
+        )
+    }
+
+    fn screen(&self, tally: &Tally, status: &Status) -> Vec<String> {
+        let gone = self.begin.elapsed().as_secs().min(u64::from(self.seconds));
+        let latency = status.latency_ms;
+        let mut lines = vec![
+            format!(
+                "  time     {gone:>9} s of {} s        rate      {:>9} events/s",
+                self.seconds, self.rate
+            ),
+            format!(
+                "  produced {:>9}               charged   {:>9} clicks",
+                tally.produced(),
+                status.charged
+            ),
+            format!(
+                "  skipped  {:>9}               dead      {:>9} letters",
+                status.skipped, status.dead_letters
+            ),
+            format!(
+                "  money    {:>16}        rules     {:>9.0} ns a click",
+                money(status.charged_micros),
+                rule_ns(status)
+            ),
+            format!(
+                "  latency, event to commit: p50 {:.2} ms   p99 {:.2} ms   max {:.1} ms",
+                latency.p50, latency.p99, latency.max
+            ),
+            format!("  budgets: {} warned, {} paused", status.warned, status.paused),
+        ];
+        for near in status.near_budget.iter().take(CAMPAIGNS_SHOWN) {
+            let (bar, usage) = (bar(near.usage_ppm), percent(near.usage_ppm));
+            lines.push(format!("    {:<14} {bar} {usage:>7}  {}", near.campaign, near.status));
+        }
+        lines
+    }
+
+    fn redraw(&mut self, screen: &[String]) {
+        let mut text = String::new();
+        if self.lines > 0 {
+            text.push_str(&format!("\x1b[{}A", self.lines));
+        }
+        for line in screen {
+            text.push_str(&format!("\x1b[2K{line}\n"));
+        }
+        text.push_str("\x1b[J");
+        self.lines = screen.len();
+        let mut out = std::io::stdout().lock();
+        // A terminal that is gone has nobody to show anything to.
+        drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    }
+}
+
+/// How it ended.
+pub(super) struct Summary<'a> {
+    pub(super) tally: &'a Tally,
+    pub(super) status: &'a Status,
+    pub(super) audit: &'a Result<String>,
+}
+
+impl Summary<'_> {
+    /// Whether every event had its one right fate, and the ledger adds up.
+    pub(super) fn exact(&self) -> bool {
+        let (tally, status) = (self.tally, self.status);
+        self.audit.is_ok()
+            && status.charged == tally.clicks()
+            && status.dead_letters == tally.poison()
+            && status.charged + status.skipped + status.dead_letters == tally.produced()
+            && status.charged_micros == tally.price_micros()
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        let (tally, status) = (self.tally, self.status);
+        json!({
+            "produced": tally.produced(),
+            "clicks": tally.clicks(),
+            "charged": status.charged,
+            "skipped": status.skipped,
+            "dead_letters": status.dead_letters,
+            "warned": status.warned,
+            "paused": status.paused,
+            "charged_micros": status.charged_micros,
+            "audit_exact": self.exact(),
+            "p50_ms": status.latency_ms.p50,
+            "p99_ms": status.latency_ms.p99,
+        })
+    }
+
+    pub(super) fn print(&self) {
+        let (tally, status) = (self.tally, self.status);
+        let fates = status.charged + status.skipped + status.dead_letters;
+        let row = |name: &str, produced: i64, ledger: i64| {
+            let mark = if produced == ledger { "=" } else { "≠" };
+            println!("  {name:<22} {produced:>14} {mark} {ledger:<14}");
+        };
+        println!("  {:<22} {:>14}   ledger", "", "produced");
+        row("events", tally.produced(), fates);
+        row("clicks charged", tally.clicks(), status.charged);
+        row("dead letters", tally.poison(), status.dead_letters);
+        row("micros charged", tally.price_micros(), status.charged_micros);
+        println!("  {:<22} {:>14}", "skipped", status.skipped);
+        println!(
+            "  {:<22} {:>14}",
+            "warned / paused",
+            format!("{} / {}", status.warned, status.paused)
+        );
+        let latency = status.latency_ms;
+        println!("  {:<22} {:>11.2} ms / {:.2} ms", "latency p50 / p99", latency.p50, latency.p99);
+        println!("  {:<22} {:>11.0} ns a click\n", "rules", rule_ns(status));
+        match self.audit {
+            Ok(report) => println!("{}", report.trim_end()),
+            Err(error) => println!("{error:#}"),
+        }
+        let verdict = if self.exact() {
+            "Exact: every event has one fate and the ledger adds up to the last micro."
+        } else {
+            "Not exact: see the differences above."
+        };
+        println!("\n{verdict}");
+    }
+}
+
+fn rule_ns(status: &Status) -> f64 {
+    status.rules.pricing.ns_per_row + status.rules.threshold.ns_per_row
+}
+
+fn percent(ppm: u64) -> String {
+    format!("{}.{} %", ppm / 10_000, ppm / 1_000 % 10)
+}
+
+fn bar(ppm: u64) -> String {
+    let full = (ppm * BAR_CHARS / 1_000_000).min(BAR_CHARS);
+    let full = usize::try_from(full).unwrap_or(0);
+    let rest = usize::try_from(BAR_CHARS).unwrap_or(0) - full;
+    format!("{}{}", "█".repeat(full), "░".repeat(rest))
+}
+
+/// Whole currency units with thousands separated.
+fn money(micros: i64) -> String {
+    let digits = (micros / 1_000_000).to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,162 @@
+//! What every scenario begins with: a topic, a ledger with campaigns, and a host's configuration for them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::host::{Host, Setup};
+use super::ledger::Ledger;
+use super::now_us;
+use super::topic::{self, Log, Sender};
+use super::verify::verify;
+use crate::generator::campaigns::{Campaign, campaigns, limit};
+use crate::generator::{Generator, Mix};
+use crate::model::{Model, Outcome};
+use crate::servers::Servers;
+use crate::servers::folder::Folder;
+use crate::servers::kafka::{create_topic, delete_topic};
+use crate::servers::postgres::create_database;
+use crate::wait::wait_until;
+
+/// How long a host may take to charge everything; a limit for hanging, not a measure of speed.
+const CHARGE_LIMIT: Duration = Duration::from_secs(240);
+const OPENING_MICROS: i64 = 1_000_000_000_000_000;
+
+/// A topic, a ledger and the campaigns in it.
+pub struct Scenario {
+    pub brokers: String,
+    pub topic: String,
+    pub setup: Setup,
+    pub campaigns: Vec<Campaign>,
+    pub ledger: Ledger,
+    _folder: Folder,
+}
+
+/// Which database keeps the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Postgres,
+    Sqlite,
+}
+
+impl Scenario {
+    /// A fresh topic of 8 partitions and a fresh ledger, both named after the scenario.
+    ///
+    /// # Errors
+    /// A server refuses.
+    pub fn new(name: &str, database: Database, campaigns: Vec<Campaign>) -> Result<Self> {
+        let servers = Servers::shared()?;
+        let (topic, folder) = (format!("suite-{name}"), Folder::new(name)?);
+        // A topic that an earlier run has left behind; usually there is none.
+        drop(delete_topic(&servers.brokers, &topic));
+        create_topic(&servers.brokers, &topic, 8, 7)?;
+        let url = match database {
+            Database::Postgres => create_database(&servers.postgres_url, &topic.replace('-', "_"))?,
+            Database::Sqlite => format!("sqlite://{}", folder.file("ledger.db").display()),
+        };
+        // Killed members leave the group after their session only, and tests should not wait for that.
+        let setup =
+            Setup::new(&servers.brokers, &topic, &url).key("kafka.session_timeout_ms", "2000");
+        setup.migrate()?;
+        let mut ledger = Ledger::open(&url)?;
+        ledger.load(&campaigns, OPENING_MICROS)?;
+        let brokers = servers.brokers.clone();
+        Ok(Self { brokers, topic, setup, campaigns, ledger, _folder: folder })
+    }
+
+    /// # Errors
+    /// The address is unusable.
+    pub fn sender(&self) -> Result<Sender> {
+        Sender::bulk(&self.brokers, &self.topic)
+    }
+
+    /// Produces `count` events at once.
+    ///
+    /// # Errors
+    /// The broker does not take them.
+    pub fn produce(&self, mix: Mix, count: usize) -> Result<()> {
+        let (sender, mut generator) = (self.sender()?, Generator::new(mix, &self.campaigns));
+        for _ in 0..count {
+            let at_us = now_us();
+            sender.send(&generator.next(at_us), at_us)?;
+        }
+        sender.flush()
+    }
+
+    /// Offsets that the ledger is done with.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub fn done(&mut self) -> Result<i64> {
+        Ok(self.ledger.progress(&self.topic)?.iter().map(|row| row.next_offset).sum())
+    }
+
+    /// Waits until the ledger is done with everything that is in the topic now.
+    ///
+    /// # Errors
+    /// It is not in time; the sentence says how far it came, and ends with the host's log.
+    pub fn wait_charged(&mut self, host: &Host) -> Result<()> {
+        let ends = topic::watermarks(&self.brokers, &self.topic)?;
+        let end: i64 = ends.iter().map(|(_, (_, high))| high).sum();
+        let charged = wait_until("the ledger to reach the end", CHARGE_LIMIT, || {
+            self.done().ok().filter(|done| *done >= end)
+        });
+        if charged.is_err() {
+            let log = host.log();
+            let tail = log.len().saturating_sub(4_000);
+            bail!(
+                "{} of {end} offsets are done:\n{}",
+                self.done()?,
+                &log[log.ceil_char_boundary(tail)..]
+            );
+        }
+        Ok(())
+    }
+
+    /// Holds the ledger against the model and runs the host's own audit.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn verify(&mut self, model: &Model) -> Result<Outcome> {
+        let log = Log::read(&self.brokers, &self.topic)?;
+        let outcome = verify(&log, &mut self.ledger, model)?;
+        self.setup.run(&["audit"]).context("the audit")?;
+        Ok(outcome)
+    }
+
+    /// Runs one host over what is in the topic, stops it, and verifies.
+    ///
+    /// # Errors
+    /// The host fails, or the ledger is wrong.
+    pub fn charge_and_verify(&mut self, model: &Model) -> Result<Outcome> {
+        let mut host = Host::start(&self.setup)?;
+        self.wait_charged(&host)?;
+        let status = host.terminate(Duration::from_secs(30))?;
+        if !status.success() {
+            bail!("the host ended with {status}:\n{}", host.log());
+        }
+        self.verify(model)
+    }
+}
+
+/// Campaigns of which the first three have small budgets and it is about noon, so that no midnight comes between
+/// a click and the pause it causes.
+#[must_use]
+pub fn limited_campaigns(count: usize, advertisers: usize) -> Vec<Campaign> {
+    let mut known = campaigns(3, count, advertisers);
+    for (campaign, clicks) in known.iter_mut().zip([40, 300, 1_000]) {
+        limit(campaign, clicks);
+        campaign.time_zone = noon_zone();
+    }
+    known
+}
+
+/// A time zone in which it is about noon.
+fn noon_zone() -> String {
+    let hour = Timestamp::now().to_zoned(TimeZone::UTC).hour();
+    let ahead = 12 - hour;
+    // The names of these zones count westward.
+    if ahead >= 0 { format!("Etc/GMT-{ahead}") } else { format!("Etc/GMT+{}", -ahead) }
+}

@@ -1,0 +1,84 @@
+//! Configuration, shutdown and the topic's own mishaps.
+
+use std::time::Duration;
+
+use tollgate_tests::generator::Mix;
+use tollgate_tests::generator::campaigns::{campaigns, limit};
+use tollgate_tests::harness::host::Host;
+use tollgate_tests::harness::scenario::{Database, Scenario, limited_campaigns};
+use tollgate_tests::model::Model;
+use tollgate_tests::servers::kafka::{create_topic, delete_topic};
+use tollgate_tests::wait::wait_until;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn clicks() -> Mix {
+    Mix { impressions_ppm: 0, clicks_ppm: 1_000_000, poison_ppm: 0, ..Mix::default() }
+}
+
+/// Warnings after `clicks` clicks on a budget of ten, with the level as configured.
+fn check_warning(name: &str, warn_at: &str, clicks_made: usize, expected: &[i64]) {
+    let mut known = limited_campaigns(1, 1);
+    limit(&mut known[0], 10);
+    let mut scenario = Scenario::new(name, Database::Sqlite, known).unwrap();
+    scenario.setup = scenario.setup.clone().key("rules.threshold.warn_at", warn_at);
+    scenario.produce(clicks(), clicks_made).unwrap();
+    let mut host = Host::start(&scenario.setup).unwrap();
+    scenario.wait_charged(&host).unwrap();
+    assert!(host.terminate(LIMIT).unwrap().success());
+    let crossings = scenario.ledger.crossings().unwrap();
+    let levels: Vec<i64> = crossings.iter().map(|row| row.level_ppm).collect();
+    assert_eq!(levels, expected, "{warn_at} after {clicks_made}");
+}
+
+#[test]
+fn the_warning_level_is_a_matter_of_configuration() {
+    check_warning("warn-90-at-8", r#"["0.90"]"#, 8, &[]);
+    check_warning("warn-90-at-9", r#"["0.90"]"#, 9, &[900_000]);
+    check_warning("warn-80-at-7", r#"["0.80"]"#, 7, &[]);
+    check_warning("warn-80-at-8", r#"["0.80"]"#, 8, &[800_000]);
+    check_warning("warn-2-levels", r#"["0.50", "0.80"]"#, 8, &[500_000, 800_000]);
+}
+
+#[test]
+fn sigterm_finishes_what_was_begun() {
+    let mut scenario =
+        Scenario::new("sigterm", Database::Postgres, limited_campaigns(100, 30)).unwrap();
+    scenario.produce(Mix { seed: 12, ..Mix::default() }, 100_000).unwrap();
+    let setup = scenario.setup.clone().key("batch.clicks_max", "50");
+    let mut host = Host::start(&setup).unwrap();
+    wait_until("progress", LIMIT, || scenario.done().ok().filter(|done| *done > 0)).unwrap();
+    let status = host.terminate(Duration::from_secs(20)).unwrap();
+    assert!(status.success(), "{status}:\n{}", host.log());
+    let model = Model::new(&scenario.campaigns);
+    scenario.charge_and_verify(&model).unwrap();
+}
+
+#[test]
+fn a_topic_made_anew_halts_and_says_so() {
+    let mut scenario = Scenario::new("anew", Database::Postgres, campaigns(2, 10, 5)).unwrap();
+    scenario.produce(clicks(), 1_000).unwrap();
+    let mut host = Host::start(&scenario.setup).unwrap();
+    scenario.wait_charged(&host).unwrap();
+    assert!(host.terminate(LIMIT).unwrap().success());
+    let before = scenario.ledger.progress(&scenario.topic).unwrap();
+    delete_topic(&scenario.brokers, &scenario.topic).unwrap();
+    create_topic(&scenario.brokers, &scenario.topic, 8, 7).unwrap();
+    // A longer log than before, so that the old offsets exist in it.
+    scenario.produce(clicks(), 3_000).unwrap();
+    let mut host = Host::launch(&scenario.setup).unwrap();
+    wait_until("every partition to halt", LIMIT, || {
+        let progress = scenario.ledger.progress(&scenario.topic).ok()?;
+        progress.iter().all(|row| row.halted_reason.is_some()).then_some(())
+    })
+    .map_err(|error| format!("{error}\n{}", host.log()))
+    .unwrap();
+    let after = scenario.ledger.progress(&scenario.topic).unwrap();
+    let offsets = |rows: &[tollgate_tests::harness::ledger::ProgressRow]| {
+        rows.iter().map(|row| (row.kafka_partition, row.next_offset)).collect::<Vec<_>>()
+    };
+    assert_eq!(offsets(&before), offsets(&after));
+    let reason = after[0].halted_reason.clone().unwrap_or_default();
+    assert!(reason.contains("tollgate partition go-on"), "{reason}");
+    host.kill();
+}
