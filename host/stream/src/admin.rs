@@ -98,7 +98,11 @@ pub fn describe(
 ) -> Result<TopicDescription, StreamError> {
     let client = watch::onlooker(brokers, "tollgate-admin", properties)?;
     let topic_id = topic_id(client.client(), topic, ANSWER_PAUSE)?;
-    let partitions = watch::partitions(&client, topic)?;
+    let all: Vec<i32> = watch::partitions(&client, topic)?.iter().map(|(one, _)| *one).collect();
+    let partitions = watch::led(&client, topic)?;
+    if partitions.len() < all.len() {
+        return Err(StreamError::kafka("describe the topic", "a partition has no leader"));
+    }
     let lows = watch::ends(&client, topic, &partitions, Offset::Beginning)?;
     let highs = watch::ends(&client, topic, &partitions, Offset::End)?;
     let ranges = lows.iter().filter_map(|(&partition, &low)| {

@@ -17,7 +17,7 @@ use crate::reading::Reading;
 use crate::shared::{Holding, lock};
 use crate::status::LaneState;
 use crate::topic_id::topic_id;
-use crate::watch::ends;
+use crate::watch::{ends, led};
 
 /// How long a lane waits for an answer of the brokers.
 pub(crate) const ANSWER_PAUSE: Duration = Duration::from_secs(10);
@@ -28,7 +28,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) enum Held {
     /// To be acquired.
     Wanted,
-    Halted(Halt),
+    Halted {
+        halt: Halt,
+        /// The ledger has it written down, so its answer decides when to go on.
+        is_told: bool,
+    },
     Reading(Reading),
 }
 
@@ -67,8 +71,14 @@ impl Session {
         self.let_go(&[partition], true)?;
         let held = match halt {
             Some(halt) => {
-                self.tell_halted(partition, &halt);
-                Held::Halted(halt)
+                tracing::error!(
+                    lane = self.number,
+                    partition,
+                    "partition halted. {}",
+                    halt.reason()
+                );
+                let is_told = self.tell_halted(partition, &halt);
+                Held::Halted { halt, is_told }
             }
             None => Held::Wanted,
         };
@@ -140,7 +150,8 @@ impl Session {
     /// Acquires whatever is not read yet and gives back what can be started, with its offset.
     fn acquire(&mut self) -> Vec<(Holding, i64)> {
         self.retry_at = None;
-        let open = |held: &Held| !matches!(held, Held::Reading(_));
+        self.tell_again();
+        let open = |held: &Held| matches!(held, Held::Wanted | Held::Halted { is_told: true, .. });
         let wanted: Vec<i32> = self
             .held
             .iter()
@@ -148,6 +159,7 @@ impl Session {
             .map(|(&partition, _)| partition)
             .collect();
         if wanted.is_empty() {
+            self.plan(false);
             return Vec::new();
         }
         let starts = self.try_acquire(&wanted).unwrap_or_else(|sentence| {
@@ -164,13 +176,16 @@ impl Session {
         let topic = &self.shared.config.topic;
         let sentence = |error: StreamError| error.to_string();
         let id = topic_id(self.consumer.client(), topic, ANSWER_PAUSE).map_err(sentence)?;
-        let lows = ends(&self.consumer, topic, wanted, Offset::Beginning).map_err(sentence)?;
+        // A partition without a leader has no ends; the others must not wait for it.
+        let led = led(&self.consumer, topic).map_err(sentence)?;
+        let wanted: Vec<i32> = wanted.iter().copied().filter(|one| led.contains(one)).collect();
+        let lows = ends(&self.consumer, topic, &wanted, Offset::Beginning).map_err(sentence)?;
         let asked: Vec<(i32, i64)> =
             lows.iter().map(|(&partition, &low)| (partition, low)).collect();
         let acquired =
             self.shared.positions.acquire(topic, &id, &asked).map_err(|error| error.to_string())?;
         // Asked after the ledger, so that an end that grew in between cannot look like one that shrank.
-        let highs = ends(&self.consumer, topic, wanted, Offset::End).map_err(sentence)?;
+        let highs = ends(&self.consumer, topic, &wanted, Offset::End).map_err(sentence)?;
         let mut starts = Vec::new();
         for Acquired { partition, outcome } in acquired {
             let (Some(&low), Some(&high)) = (lows.get(&partition), highs.get(&partition)) else {
@@ -238,27 +253,37 @@ impl Session {
     }
 
     fn halt(&mut self, partition: i32, halt: Halt, tells: bool) {
-        let known = matches!(self.held.get(&partition), Some(Held::Halted(old)) if *old == halt);
-        // The ledger may have kept the reason that it was told; the lane's own words say more.
-        let repeats = matches!(self.held.get(&partition),
-            Some(Held::Halted(old)) if halt.sentence.contains(&old.sentence));
-        if known || repeats {
-            return;
-        }
-        if tells {
-            self.tell_halted(partition, &halt);
-        } else {
+        let known = matches!(self.held.get(&partition),
+            Some(Held::Halted { halt: old, .. }) if *old == halt);
+        if !known {
             tracing::error!(lane = self.number, partition, "partition halted. {}", halt.reason());
         }
-        self.held.insert(partition, Held::Halted(halt));
+        let is_told = !tells || self.tell_halted(partition, &halt);
+        self.held.insert(partition, Held::Halted { halt, is_told });
     }
 
-    fn tell_halted(&self, partition: i32, halt: &Halt) {
-        let reason = halt.reason();
-        tracing::error!(lane = self.number, partition, "partition halted. {reason}");
-        let told = self.shared.positions.halted(&self.shared.config.topic, partition, &reason);
-        if let Err(error) = told {
+    /// Has the ledger write a halt down; whether it did.
+    fn tell_halted(&self, partition: i32, halt: &Halt) -> bool {
+        let topic = &self.shared.config.topic;
+        let told = self.shared.positions.halted(topic, partition, &halt.reason());
+        if let Err(error) = &told {
             self.lane().fail(self.number, error.to_string());
+        }
+        told.is_ok()
+    }
+
+    fn tell_again(&mut self) {
+        let untold: Vec<(i32, Halt)> = self
+            .held
+            .iter()
+            .filter_map(|(&partition, held)| match held {
+                Held::Halted { halt, is_told: false } => Some((partition, halt.clone())),
+                _ => None,
+            })
+            .collect();
+        for (partition, halt) in untold {
+            let is_told = self.tell_halted(partition, &halt);
+            self.held.insert(partition, Held::Halted { halt, is_told });
         }
     }
 
@@ -268,7 +293,7 @@ impl Session {
             Some(Duration::ZERO)
         } else if self.held.values().any(|held| matches!(held, Held::Wanted)) {
             Some(RETRY_PAUSE)
-        } else if self.held.values().any(|held| matches!(held, Held::Halted(_))) {
+        } else if self.held.values().any(|held| matches!(held, Held::Halted { .. })) {
             Some(Duration::from_millis(self.shared.config.recheck_ms))
         } else {
             None
@@ -279,7 +304,7 @@ impl Session {
     /// Makes the partitions visible in the status.
     pub(crate) fn show(&self) {
         let partitions = self.held.iter().map(|(&partition, held)| match held {
-            Held::Halted(halt) => (partition, Some(halt.clone())),
+            Held::Halted { halt, .. } => (partition, Some(halt.clone())),
             _ => (partition, None),
         });
         lock(&self.lane().view).partitions = partitions.collect();

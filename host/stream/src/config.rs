@@ -71,7 +71,7 @@ impl Default for StreamConfig {
             properties: BTreeMap::new(),
             decode: DecodeLimits::default(),
             revoke_wait_ms: 10_000,
-            recheck_ms: 5_000,
+            recheck_ms: 1_000,
             hint_ms: 1_000,
         }
     }

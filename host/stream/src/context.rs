@@ -72,6 +72,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        // Said by librdkafka's own thread before it reads on from the new log at the old offset. There is no
+        // other sign; without this the records until the watch's next look would be taken for the old topic's.
+        if log::is_recreation(line) {
+            self.shared.lanes[self.lane].demand_restart("the topic was re-created; starting over");
+        }
         log::librdkafka(level, facility, line);
     }
 

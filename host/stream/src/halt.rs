@@ -1,9 +1,11 @@
 //! Why a partition is not read, and how to go on.
 
+const ONWARD: &str = " To go on: ";
+
 /// A partition that is not read because reading it would skip something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Halt {
-    /// Stable name: `OFFSET_GONE`, `LOG_TRUNCATED`, `RECORD_DAMAGED` or `HALTED_BY_LEDGER`.
+    /// Stable name: one of [`Halt::CODES`].
     pub code: &'static str,
     /// What was found, with the offsets.
     pub sentence: String,
@@ -12,10 +14,14 @@ pub struct Halt {
 }
 
 impl Halt {
+    /// Every code. The last stands for a reason that is the ledger's own, such as a topic that was re-created.
+    pub const CODES: [&'static str; 4] =
+        ["OFFSET_GONE", "LOG_TRUNCATED", "RECORD_DAMAGED", "HALTED_BY_LEDGER"];
+
     /// One text for logs and for the ledger.
     #[must_use]
     pub fn reason(&self) -> String {
-        format!("{}: {} To go on: {}", self.code, self.sentence, self.command)
+        format!("{}: {}{ONWARD}{}", self.code, self.sentence, self.command)
     }
 
     /// Judges a wanted offset against the ends of the partition's log. `None` when it can be read.
@@ -54,10 +60,27 @@ impl Halt {
         }
     }
 
-    /// The ledger's own decision.
+    /// The log was cut off below what was read already.
+    pub(crate) fn truncated(topic: &str, partition: i32, at: i64, cause: &str) -> Self {
+        Self {
+            code: "LOG_TRUNCATED",
+            sentence: format!("the log was cut off while it was read up to offset {at}: {cause}."),
+            command: go_on(topic, partition, at),
+        }
+    }
+
+    /// What the ledger answers: a reason that a lane told it before, or one of its own.
     pub(crate) fn by_ledger(topic: &str, partition: i32, low: i64, reason: &str) -> Self {
-        let sentence = reason.to_owned();
-        Self { code: "HALTED_BY_LEDGER", sentence, command: go_on(topic, partition, low) }
+        let told = reason.split_once(": ").and_then(|(code, rest)| {
+            let code = Self::CODES.into_iter().find(|known| *known == code)?;
+            let (sentence, command) = rest.rsplit_once(ONWARD)?;
+            Some(Self { code, sentence: sentence.to_owned(), command: command.to_owned() })
+        });
+        told.unwrap_or_else(|| Self {
+            code: "HALTED_BY_LEDGER",
+            sentence: reason.to_owned(),
+            command: go_on(topic, partition, low),
+        })
     }
 }
 
@@ -77,6 +100,18 @@ mod tests {
         };
         let expected = expected.map(|(code, offset)| (code, command(offset)));
         assert_eq!(found, expected.as_ref().map(|(code, command)| (*code, command.as_str())));
+    }
+
+    #[test]
+    fn a_reason_that_the_ledger_kept_reads_as_it_was_told() {
+        let told = Halt::damaged("ad-events", 3, 7, "it is broken: really");
+        assert_eq!(Halt::by_ledger("ad-events", 3, 0, &told.reason()), told);
+        let own = Halt::by_ledger("ad-events", 3, 5, "re-created: another id.");
+        assert_eq!(
+            (own.code, own.sentence.as_str()),
+            ("HALTED_BY_LEDGER", "re-created: another id.")
+        );
+        assert!(own.command.ends_with("--partition 3 --offset 5"));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(crate) enum End {
 pub(crate) fn run(shared: &Arc<Shared>, number: usize, out: Sender<Delivery>) {
     let lane = &shared.lanes[number];
     lane.thread.get_or_init(thread::current);
+    // Also after a panic the status must not say that this lane reads.
+    let _stopped = Stopped(lane);
     let mut back_off = BACK_OFF_MIN;
     while !shared.is_stopping() {
         lane.set_state(LaneState::WaitingForTopic);
@@ -62,7 +64,14 @@ pub(crate) fn run(shared: &Arc<Shared>, number: usize, out: Sender<Delivery>) {
         shared.rest(back_off);
         back_off = (back_off * 2).min(BACK_OFF_MAX);
     }
-    lane.set_state(LaneState::Stopped);
+}
+
+struct Stopped<'a>(&'a LaneShared);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.set_state(LaneState::Stopped);
+    }
 }
 
 /// A lane with a consumer.
@@ -74,6 +83,8 @@ pub(crate) struct Session {
     pub(crate) held: BTreeMap<i32, Held>,
     /// A slice that the channel had no room for. Nothing is read while there is one.
     pub(crate) unsent: Option<Delivery>,
+    /// Where a record could not be read, by partition; a second failure at the same place halts.
+    pub(crate) damaged: BTreeMap<i32, i64>,
     pub(crate) retry_at: Option<Instant>,
     /// Records that the next poll takes at most.
     pub(crate) limit: usize,
@@ -103,6 +114,7 @@ impl Session {
             consumer: Arc::new(consumer),
             held: BTreeMap::new(),
             unsent: None,
+            damaged: BTreeMap::new(),
             retry_at: None,
             limit: shared.config.poll_records_max,
             turn: 0,

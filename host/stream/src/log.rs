@@ -23,6 +23,13 @@ pub(crate) fn librdkafka(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
+/// Whether librdkafka says that a topic has another id than before. Its first sight of an id does not count.
+pub(crate) fn is_recreation(line: &str) -> bool {
+    const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    line.split_once(" changed id from ")
+        .is_some_and(|(_, ids)| ids.split_once(" to ").is_some_and(|(old, _)| old != NO_ID))
+}
+
 /// Lets a line through at most once in a while.
 #[derive(Debug, Default)]
 pub(crate) struct Brake(Mutex<Option<Instant>>);

@@ -35,11 +35,12 @@ pub trait Positions: Send + Sync {
         partitions: &[(i32, i64)],
     ) -> Result<Vec<Acquired>, PositionsError>;
 
-    /// Tells that a partition was halted by its lane, for `tollgate status`; writing the reason down is optional.
-    /// The partition is acquired again every few seconds, and goes on as soon as its position can be read.
+    /// Tells that a partition was halted by its lane. The reason is to be written down, and `acquire` is to answer
+    /// with it until an operator lets the partition go on. Otherwise a log that was cut off would be read on,
+    /// with a hole, as soon as it has grown past the wanted offset.
     ///
     /// # Errors
-    /// The ledger did not answer. It is logged and told again when the partition halts again.
+    /// The ledger did not answer. The partition stays halted, and it is told again.
     fn halted(&self, topic: &str, partition: i32, reason: &str) -> Result<(), PositionsError>;
 }
 

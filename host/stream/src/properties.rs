@@ -120,6 +120,9 @@ pub(crate) fn member(config: &StreamConfig, lane: usize) -> ClientConfig {
         .set("group.protocol", "classic")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", config.session_timeout_ms.to_string());
+    // librdkafka says only in its debug log that a topic was re-created; see `Context::log`.
+    let debug = config.properties.get("debug").map_or("topic".to_owned(), |d| format!("{d},topic"));
+    client.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
     if let Some(interval_ms) = config.properties.get("max.poll.interval.ms") {
         client.set("max.poll.interval.ms", interval_ms);
     }

@@ -77,6 +77,10 @@ impl Session {
     }
 
     fn take(&mut self, partition: i32, visit: Visit) -> Result<(), End> {
+        // What was read after the topic was seen to be another one is thrown away; see `Context::log`.
+        if self.lane().must_restart.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let Some(Held::Reading(reading)) = self.held.get_mut(&partition) else { return Ok(()) };
         if visit.records > 0 {
             reading.next_offset = visit.slice.next_offset;
@@ -101,20 +105,33 @@ impl Session {
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 self.take_back(partition, None)
             }
+            RDKafkaErrorCode::LogTruncation => {
+                let at = self.position(partition);
+                let topic = &self.shared.config.topic;
+                let halt = Halt::truncated(topic, partition, at, &error.to_string());
+                self.take_back(partition, Some(halt))
+            }
             // librdkafka passes over a record that it cannot read; that would be a click that nobody billed.
             RDKafkaErrorCode::BadMessage
             | RDKafkaErrorCode::InvalidMessage
             | RDKafkaErrorCode::BadCompression
-            | RDKafkaErrorCode::NotImplemented => {
-                let at = match self.held.get(&partition) {
-                    Some(Held::Reading(reading)) => reading.next_offset,
-                    _ => 0,
-                };
-                let topic = &self.shared.config.topic;
-                let halt = Halt::damaged(topic, partition, at, &error.to_string());
-                self.take_back(partition, Some(halt))
-            }
+            | RDKafkaErrorCode::NotImplemented => self.damaged(partition, &error.to_string()),
             _ => Ok(()),
+        }
+    }
+
+    /// Reads a damaged record a second time, in case the damage was done on the way, then halts.
+    fn damaged(&mut self, partition: i32, cause: &str) -> Result<(), End> {
+        let at = self.position(partition);
+        let is_again = self.damaged.insert(partition, at) == Some(at);
+        let halt = Halt::damaged(&self.shared.config.topic, partition, at, cause);
+        self.take_back(partition, is_again.then_some(halt))
+    }
+
+    fn position(&self, partition: i32) -> i64 {
+        match self.held.get(&partition) {
+            Some(Held::Reading(reading)) => reading.next_offset,
+            _ => 0,
         }
     }
 }

@@ -91,9 +91,10 @@ fn look(shared: &Shared, client: &Onlooker) -> Result<(), Trouble> {
     let topic = &shared.config.topic;
     let id = topic_id(client.client(), topic, ANSWER_PAUSE)?;
     restart_strangers(shared, &id);
-    let partitions = partitions(client, topic)?;
+    let partitions = led(client, topic)?;
     let highs = ends(client, topic, &partitions, Offset::End)?;
     if !lock(&shared.topic).ready {
+        all_led(client, topic, &partitions)?;
         let starts = match shared.config.first_sight {
             FirstSight::Latest => highs.clone(),
             FirstSight::Earliest => ends(client, topic, &partitions, Offset::Beginning)?,
@@ -130,14 +131,34 @@ pub(crate) fn onlooker(
         .map_err(|error| StreamError::kafka("be set up", error))
 }
 
-/// Numbers of the topic's partitions.
+/// The first sight has to cover every partition, so it waits for those that have no leader.
+fn all_led(client: &Onlooker, topic: &str, led: &[i32]) -> Result<(), StreamError> {
+    let leaderless = partitions(client, topic)?.into_iter().find(|(one, _)| !led.contains(one));
+    leaderless.map_or(Ok(()), |(partition, _)| {
+        Err(StreamError::kafka("see every partition", format!("{partition} has no leader")))
+    })
+}
+
+/// Partitions that have a leader.
+///
+/// # Errors
+/// The topic does not exist, or no broker answered.
+pub(crate) fn led<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+) -> Result<Vec<i32>, StreamError> {
+    let partitions = partitions(client, topic)?;
+    Ok(partitions.into_iter().filter(|(_, led)| *led).map(|(partition, _)| partition).collect())
+}
+
+/// Numbers of the topic's partitions, and whether they have a leader.
 ///
 /// # Errors
 /// The topic does not exist, or no broker answered.
 pub(crate) fn partitions<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     topic: &str,
-) -> Result<Vec<i32>, StreamError> {
+) -> Result<Vec<(i32, bool)>, StreamError> {
     const WHAT: &str = "list the topic's partitions";
     let missing = || StreamError::TopicMissing { topic: topic.to_owned() };
     let metadata = client
@@ -150,7 +171,11 @@ pub(crate) fn partitions<C: ConsumerContext>(
             code => StreamError::kafka(WHAT, code),
         });
     }
-    let partitions: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+    let partitions: Vec<(i32, bool)> = found
+        .partitions()
+        .iter()
+        .map(|partition| (partition.id(), partition.leader() >= 0))
+        .collect();
     if partitions.is_empty() { Err(missing()) } else { Ok(partitions) }
 }
 
@@ -167,6 +192,9 @@ pub(crate) fn ends<C: ConsumerContext>(
 ) -> Result<BTreeMap<i32, i64>, StreamError> {
     const WHAT: &str = "tell the ends of the topic's partitions";
     let failed = |error: rdkafka::error::KafkaError| StreamError::kafka(WHAT, error);
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let mut list = TopicPartitionList::new();
     for &partition in partitions {
         list.add_partition_offset(topic, partition, end).map_err(failed)?;

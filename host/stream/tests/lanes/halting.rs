@@ -49,6 +49,26 @@ fn a_topic_that_was_recreated_halts() {
 }
 
 #[test]
+fn a_longer_log_that_appears_at_once_is_not_read_on() {
+    let topic = Topic::new(&brokers(), "swapped", 4);
+    let book = Arc::new(Book::default());
+    let mut config = config(&topic);
+    // So that it is not the watch that saves it.
+    config.recheck_ms = 20_000;
+    let member = Member::start(config.clone(), &book);
+    (0..4).for_each(|partition| topic.produce(partition, 0..100));
+    until("all clicks are there", || book.clicks(&topic.name) == 400);
+    topic.delete();
+    topic.create(4);
+    (0..4).for_each(|partition| topic.produce(partition, 1_000..1_300));
+    until("every partition halts", || {
+        (0..4).all(|partition| member.halt_code(partition) == Some("HALTED_BY_LEDGER"))
+    });
+    (0..4).for_each(|partition| expect_all(&book, &topic, partition, 100));
+    member.stop_cleanly();
+}
+
+#[test]
 fn records_that_were_deleted_unread_halt_their_partition_only() {
     let topic = Topic::new(&brokers(), "deleted", 2);
     let book = Arc::new(Book::default());
@@ -63,8 +83,9 @@ fn records_that_were_deleted_unread_halt_their_partition_only() {
     until("the other goes on", || book.clicks(&topic.name) == 110);
     let halts = book.row(&topic.name, 0).halts;
     assert!(halts[0].contains("wants offset 10") && halts[0].contains("--offset 40"), "{halts:?}");
-    let rechecks = book.row(&topic.name, 0).epoch + 3;
-    until("it was tried again", || book.row(&topic.name, 0).epoch >= rechecks);
+    let asked = book.row(&topic.name, 0).asked + 3;
+    until("it was tried again", || book.row(&topic.name, 0).asked >= asked);
+    assert_eq!(member.halt_code(0), Some("OFFSET_GONE"));
     assert_eq!(book.row(&topic.name, 0).halts.len(), 1, "told once");
     book.go_on(&topic.name, 0, 40, &topic.id());
     until("it goes on", || book.row(&topic.name, 0).next_offset == 100);
@@ -112,9 +133,13 @@ fn a_ledger_that_is_ahead_of_the_log_halts() {
     until("it halts", || member.halt_code(0) == Some("LOG_TRUNCATED"));
     let halts = book.row(&topic.name, 0).halts;
     assert!(halts[0].contains("ends at 10") && halts[0].contains("--offset 10"), "{halts:?}");
+    // A log that grows past the wanted offset does not make good what is missing.
+    topic.produce(0, 10..40);
+    let asked = book.row(&topic.name, 0).asked + 3;
+    until("it was tried again", || book.row(&topic.name, 0).asked >= asked);
+    assert_eq!(member.halt_code(0), Some("LOG_TRUNCATED"));
     book.go_on(&topic.name, 0, 10, &topic.id());
-    topic.produce(0, 10..20);
-    until("it goes on", || book.clicks(&topic.name) == 20);
-    expect_all(&book, &topic, 0, 20);
+    until("it goes on", || book.clicks(&topic.name) == 40);
+    expect_all(&book, &topic, 0, 40);
     member.stop_cleanly();
 }

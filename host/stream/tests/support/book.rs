@@ -23,6 +23,10 @@ pub(crate) struct Row {
     pub(crate) absent: i64,
     /// What lanes told about halts.
     pub(crate) halts: Vec<String>,
+    /// Why it must not be read.
+    pub(crate) halted: Option<String>,
+    /// How often lanes wanted it.
+    pub(crate) asked: usize,
 }
 
 #[derive(Default)]
@@ -64,6 +68,7 @@ impl Book {
             row.first_offset = offset;
             row.next_offset = offset;
             row.epoch += 1;
+            row.halted = None;
         });
     }
 
@@ -134,6 +139,10 @@ impl Positions for Book {
                 next_offset: offset,
                 ..Row::default()
             });
+            row.asked += 1;
+            if let Some(reason) = row.halted.clone() {
+                return Acquired { partition, outcome: Acquisition::Halted { reason } };
+            }
             if row.topic_id != topic_id {
                 let reason =
                     format!("the topic was re-created: {} is now {topic_id}.", row.topic_id);
@@ -154,7 +163,10 @@ impl Positions for Book {
 
     fn halted(&self, topic: &str, partition: i32, reason: &str) -> Result<(), PositionsError> {
         self.ask()?;
-        self.change(topic, partition, |row| row.halts.push(reason.to_owned()));
+        self.change(topic, partition, |row| {
+            row.halts.push(reason.to_owned());
+            row.halted = Some(reason.to_owned());
+        });
         Ok(())
     }
 }
