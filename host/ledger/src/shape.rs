@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tollgate_domain::book::{DayKey, DayState};
 use tollgate_domain::dead::{DeadLetter, Header};
 use tollgate_domain::money::Micros;
-use tollgate_domain::plan::{Advance, Plan};
+use tollgate_domain::plan::{Advance, HistoryRow, Plan, ReasonName};
 use tollgate_domain::slice::Source;
 
 use crate::error::{LedgerError, Result};
@@ -119,6 +119,16 @@ impl<'a> SourceIndex<'a> {
         self.last = found;
         Ok(found)
     }
+}
+
+/// The reason of a history row.
+///
+/// # Errors
+/// `Unexpected` when the plan does not list it.
+pub(crate) fn reason<'a>(plan: &'a Plan<'_>, row: &HistoryRow<'_>) -> Result<&'a ReasonName> {
+    plan.reasons
+        .get(usize::from(row.reason))
+        .ok_or_else(|| LedgerError::Unexpected(format!("the plan lists no reason {}", row.reason)))
 }
 
 /// Empty texts are stored as NULL.

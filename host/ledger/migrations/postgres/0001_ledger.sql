@@ -208,7 +208,7 @@ CREATE TABLE rule_generation_parts (
 
 -- One row; 0 until the first activation.
 CREATE TABLE rule_activation (
-  only   boolean PRIMARY KEY DEFAULT true CHECK (only),
+  sole   boolean PRIMARY KEY DEFAULT true CHECK (sole),
   number bigint NOT NULL
 );
 INSERT INTO rule_activation (number) VALUES (0);

@@ -203,7 +203,7 @@ CREATE TABLE rule_generation_parts (
 
 -- One row; 0 until the first activation.
 CREATE TABLE rule_activation (
-  only   INTEGER PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+  sole   INTEGER PRIMARY KEY DEFAULT 1 CHECK (sole = 1),
   number INTEGER NOT NULL
 ) STRICT;
 INSERT INTO rule_activation (number) VALUES (0);

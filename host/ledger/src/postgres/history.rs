@@ -3,7 +3,7 @@
 use tollgate_domain::plan::{HistoryRow, Plan};
 
 use crate::error::Result;
-use crate::shape::{SourceIndex, non_empty};
+use crate::shape::{SourceIndex, non_empty, reason};
 
 /// Columns of `ad_balance_histories`. Sources and reasons are positions, counted from 1 as SQL does.
 pub(crate) struct HistoryColumns<'a> {
@@ -26,6 +26,9 @@ impl<'a> HistoryColumns<'a> {
     pub(crate) fn new(plan: &'a Plan<'_>, rows: &'a [HistoryRow<'_>]) -> Result<Self> {
         let mut index = SourceIndex::new(&plan.advances);
         let position = |row: &HistoryRow<'_>| Ok(index.find(row.source)? as i32 + 1);
+        for row in rows {
+            reason(plan, row)?;
+        }
         Ok(Self {
             sources: rows.iter().map(position).collect::<Result<_>>()?,
             offsets: rows.iter().map(|row| row.offset).collect(),

@@ -8,8 +8,8 @@ use sqlx::{Executor, Sqlite};
 use tollgate_domain::plan::{HistoryRow, Plan};
 
 use super::database_error;
-use crate::error::{LedgerError, Result};
-use crate::shape::{SourceIndex, non_empty};
+use crate::error::Result;
+use crate::shape::{SourceIndex, non_empty, reason};
 
 const ROWS_MANY: usize = 64;
 static MANY: LazyLock<String> = LazyLock::new(|| insert(ROWS_MANY));
@@ -37,9 +37,7 @@ fn bind<'q>(
 ) -> Result<Query<'q, Sqlite, SqliteArguments<'q>>> {
     for row in rows {
         let source = &plan.advances[index.find(row.source)?].source;
-        let Some(reason) = plan.reasons.get(usize::from(row.reason)) else {
-            return Err(LedgerError::Unexpected(format!("the plan has no reason {}", row.reason)));
-        };
+        let reason = reason(plan, row)?;
         query = query
             .bind(row.offset)
             .bind(row.amount.0)

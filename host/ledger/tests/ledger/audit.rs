@@ -1,0 +1,133 @@
+//! The audit passes over an honest ledger and finds every way in which it can be falsified.
+
+use tollgate_domain::money::Micros;
+
+use crate::support::plans::{Batch, click, with_rare_parts};
+use crate::support::{Kind, Site, acquire};
+
+crate::on_both!(
+    every_falsification_is_found,
+    an_opening_may_change,
+    the_overview_lists_what_matters
+);
+
+async fn site(kind: Kind) -> Site {
+    let site = Site::new(kind).await;
+    let mut ledger = site.open().await;
+    let held = acquire(&mut ledger, 0).await;
+    let clicks = (0..40).map(|at| click(at % 4, at as i64 % 7)).collect();
+    Batch::new(&held, clicks).charge(&mut ledger, false).await.unwrap();
+    let held = acquire(&mut ledger, 1).await;
+    let batch = Batch::new(&held, vec![click(0, 9)]);
+    let rows = ledger.load(batch.keys()).await.unwrap();
+    let campaigns = ledger.campaigns(&batch.campaigns).await.unwrap();
+    let mut plan = batch.plan(&rows, &campaigns);
+    with_rare_parts(&mut plan);
+    ledger.apply(&plan).await.unwrap();
+    site
+}
+
+/// Names of the checks that fail after an accident.
+async fn failing(site: &Site, accident: &str) -> Vec<&'static str> {
+    site.sql(accident).await;
+    let mut seen = 0;
+    let report = site.open().await.audit(&mut |_| seen += 1).await.unwrap();
+    assert_eq!(seen, report.checks.len());
+    assert_eq!(
+        report.is_exact(),
+        report.checks.iter().all(|check| check.found == check.expected || check.ok)
+    );
+    let bad = report.checks.into_iter().filter(|check| !check.ok);
+    bad.inspect(|check| assert!(!check.detail.is_empty(), "{check:?}")).map(|c| c.name).collect()
+}
+
+async fn every_falsification_is_found(kind: Kind) {
+    let check = async |accident: &str, expected: &[&str]| {
+        assert_eq!(failing(&site(kind).await, accident).await, expected, "{accident}");
+    };
+    check("UPDATE advertiser_balances SET balance_micros = balance_micros + 0", &[]).await;
+    check(
+        "UPDATE advertiser_balances SET balance_micros = -5 WHERE advertiser_id = 'advertiser_0'",
+        &["balances", "chain"],
+    )
+    .await;
+    check(
+        "DELETE FROM advertiser_balances WHERE advertiser_id = 'advertiser_1'",
+        &["balances", "chain"],
+    )
+    .await;
+    check("UPDATE campaign_daily_spend SET spent_micros = spent_micros + 1 WHERE campaign_id = 'campaign_2'", &["spend"]).await;
+    check("DELETE FROM campaign_daily_spend WHERE campaign_id = 'campaign_1'", &["spend"]).await;
+    check(
+        "UPDATE consumer_progress SET next_offset = next_offset + 1 WHERE kafka_partition = 0",
+        &["fates"],
+    )
+    .await;
+    check("UPDATE consumer_progress SET charged = charged - 1, skipped = skipped + 1 WHERE kafka_partition = 0", &["counters"]).await;
+    check(
+        "DELETE FROM ad_balance_histories WHERE kafka_partition = 0 AND kafka_offset = 0",
+        &["counters"],
+    )
+    .await;
+    check("DELETE FROM dead_letters", &["counters"]).await;
+    check("UPDATE dead_letters SET kafka_offset = 0", &["one_fate"]).await;
+    check("UPDATE ad_balance_histories SET kafka_topic = 'other' WHERE kafka_partition = 0 AND kafka_offset = 1", &["counters"]).await;
+    check("UPDATE ad_balance_histories SET balance_after_micros = balance_after_micros + 1 WHERE kafka_partition = 0 AND kafka_offset = 1", &["chain"]).await;
+    check("DELETE FROM budget_crossings WHERE kind = 'PAUSE'", &["crossings", "pauses"]).await;
+    check(
+        "UPDATE budget_crossings SET campaign_id = 'campaign_9' WHERE kind = 'WARN'",
+        &["crossings"],
+    )
+    .await;
+    check("DELETE FROM outbox WHERE kind = 'BUDGET_WARNING'", &["messages"]).await;
+}
+
+async fn an_opening_may_change(kind: Kind) {
+    let site = site(kind).await;
+    let mut ledger = site.open().await;
+    ledger.put_balance("advertiser_0", Micros(5)).await.unwrap();
+    let top_up = "UPDATE advertiser_balances SET opening_micros = opening_micros + 70, \
+                  balance_micros = balance_micros + 70 WHERE advertiser_id = 'advertiser_1'";
+    assert!(failing(&site, top_up).await.is_empty());
+    let held = acquire(&mut ledger, 2).await;
+    Batch::new(&held, vec![click(0, 3), click(1, 4)]).charge(&mut ledger, true).await.unwrap();
+    assert!(failing(&site, top_up).await.is_empty());
+    let report = ledger.audit(&mut |_| ()).await.unwrap();
+    let negative = report.checks.iter().find(|check| check.name == "negative_balances").unwrap();
+    assert!(negative.ok && negative.expected - negative.found == 1, "{negative:?}");
+}
+
+async fn the_overview_lists_what_matters(kind: Kind) {
+    let site = site(kind).await;
+    let mut ledger = site.open().await;
+    let today = tollgate_domain::day::Zone::new("Asia/Seoul")
+        .unwrap()
+        .day(ledger.clock_us().await.unwrap());
+    let spend = |campaign: usize, day: i32, spent: i64| {
+        let day = tollgate_domain::day::Day(day);
+        format!(
+            "INSERT INTO campaign_daily_spend (campaign_id, day, spent_micros) VALUES ('campaign_{campaign}', '{day}', {spent}) ON CONFLICT (campaign_id, day) DO UPDATE SET spent_micros = excluded.spent_micros"
+        )
+    };
+    for sql in [
+        spend(0, today.0, 8_000),
+        spend(1, today.0, 7_999),
+        spend(2, today.0, 12_000),
+        spend(3, today.0 - 1, 9_999),
+    ] {
+        site.sql(&sql).await;
+    }
+    let overview = ledger.overview().await.unwrap();
+    let near: Vec<_> =
+        overview.near_budget.iter().map(|near| (&*near.campaign, near.usage_ppm)).collect();
+    assert_eq!(near, [("campaign_2", 1_200_000), ("campaign_0", 800_000)]);
+    assert_eq!(
+        (overview.generation, overview.active, overview.paused, overview.campaigns),
+        (1, 3, 1, 4)
+    );
+    assert_eq!(
+        (overview.outbox_waiting, overview.outbox_given_up, overview.dead_letters),
+        (2, 0, 1)
+    );
+    assert_eq!((overview.negative_balances, overview.progress.len()), (1, 4));
+}
