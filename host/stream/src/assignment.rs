@@ -16,7 +16,7 @@ use crate::positions::{Acquired, Acquisition};
 use crate::reading::Reading;
 use crate::shared::{Holding, lock};
 use crate::status::LaneState;
-use crate::topic_id::topic_id;
+use crate::topic_id::configured_topic_id;
 use crate::watch::{ends, led};
 
 /// How long a lane waits for an answer of the brokers.
@@ -175,7 +175,9 @@ impl Session {
     fn try_acquire(&mut self, wanted: &[i32]) -> Result<Vec<(Holding, i64)>, String> {
         let topic = &self.shared.config.topic;
         let sentence = |error: StreamError| error.to_string();
-        let id = topic_id(self.consumer.client(), topic, ANSWER_PAUSE).map_err(sentence)?;
+        let client = self.consumer.client();
+        let id =
+            configured_topic_id(client, &self.shared.config, ANSWER_PAUSE).map_err(sentence)?;
         // A partition without a leader has no ends; the others must not wait for it.
         let led = led(&self.consumer, topic).map_err(sentence)?;
         let wanted: Vec<i32> = wanted.iter().copied().filter(|one| led.contains(one)).collect();

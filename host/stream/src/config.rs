@@ -42,6 +42,9 @@ pub struct StreamConfig {
     /// Silence after which the broker gives a lane's partitions to others.
     pub session_timeout_ms: u32,
     pub first_sight: FirstSight,
+    /// Whether to ask for the topic's id, which tells a re-created topic. Off for brokers that do not answer, such as
+    /// librdkafka's mock cluster.
+    pub topic_ids: bool,
     /// Properties of librdkafka that are passed through; see [`check_properties`] for those that are not.
     pub properties: BTreeMap<String, String>,
     /// Limits of what is accepted as an event.
@@ -68,6 +71,7 @@ impl Default for StreamConfig {
             in_flight_bytes_max: 32 << 20,
             session_timeout_ms: 30_000,
             first_sight: FirstSight::Latest,
+            topic_ids: true,
             properties: BTreeMap::new(),
             decode: DecodeLimits::default(),
             revoke_wait_ms: 10_000,

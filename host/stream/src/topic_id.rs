@@ -9,11 +9,24 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
+use crate::config::StreamConfig;
 use crate::error::StreamError;
 
 const WHAT: &str = "describe the topic";
 
-/// Asks the brokers for the topic's id. Empty when they give none, as librdkafka's mock cluster does.
+/// The id of the stream's topic; empty when the configuration says not to ask.
+///
+/// # Errors
+/// As [`topic_id`].
+pub(crate) fn configured_topic_id<C: rdkafka::ClientContext>(
+    client: &rdkafka::client::Client<C>,
+    config: &StreamConfig,
+    timeout: Duration,
+) -> Result<String, StreamError> {
+    if config.topic_ids { topic_id(client, &config.topic, timeout) } else { Ok(String::new()) }
+}
+
+/// Asks the brokers for the topic's id. Empty when they have none.
 ///
 /// # Errors
 /// The topic does not exist, or no broker answered in time.

@@ -16,7 +16,7 @@ use crate::log::{self, Brake};
 use crate::properties;
 use crate::shared::{Shared, lock};
 use crate::status::TopicState;
-use crate::topic_id::topic_id;
+use crate::topic_id::configured_topic_id;
 
 /// How soon a topic that is missing, or brokers that do not answer, are looked at again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ impl From<StreamError> for Trouble {
 
 fn look(shared: &Shared, client: &Onlooker) -> Result<(), Trouble> {
     let topic = &shared.config.topic;
-    let id = topic_id(client.client(), topic, ANSWER_PAUSE)?;
+    let id = configured_topic_id(client.client(), &shared.config, ANSWER_PAUSE)?;
     restart_strangers(shared, &id);
     let partitions = led(client, topic)?;
     let highs = ends(client, topic, &partitions, Offset::End)?;

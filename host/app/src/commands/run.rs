@@ -218,6 +218,7 @@ fn stream_config(config: &Config) -> StreamConfig {
             config::FirstSight::Latest => FirstSight::Latest,
             config::FirstSight::Earliest => FirstSight::Earliest,
         },
+        topic_ids: kafka.topic_ids,
         properties: kafka.properties.clone(),
         decode: DecodeLimits {
             payload_bytes_max: decode.payload_bytes_max as usize,

@@ -46,6 +46,7 @@ pub struct Kafka {
     pub poll_records_behind_max: u32,
     pub session_timeout_ms: u32,
     pub first_sight: FirstSight,
+    pub topic_ids: bool,
     pub client_id: String,
     pub properties: BTreeMap<String, String>,
     pub property_files: BTreeMap<String, String>,
