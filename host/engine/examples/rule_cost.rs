@@ -1,6 +1,6 @@
 //! What a click costs in rules: pricing and threshold together, each with a fresh instance per batch, in ns a click.
 //!
-//! `cargo run --release -p tollgate-engine --example rule_cost -- [--json] [--folder target/rules]`
+//! `cargo run --release -p tollgate-engine --example rule_cost -- [--json] [--batch 256] [--folder target/rules]`
 //! Every click has a campaign of its own, which is the worst case; the figure is the median of the rounds.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,10 @@ use tollgate_domain::facts::{
 use tollgate_domain::rule::{Rules, World};
 use tollgate_engine::{Engine, EngineLimits, Rule, RuleSet};
 
+/// As the host itself has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCHES: [usize; 4] = [1, 16, 256, 4096];
 const ROUNDS: usize = 11;
 /// Clicks of one round, so that each round takes some tens of milliseconds.
@@ -24,12 +28,12 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
-    let folder = arguments.iter().position(|argument| argument == "--folder");
-    let folder =
-        folder.and_then(|at| arguments.get(at + 1)).map_or_else(default_folder, PathBuf::from);
+    let folder = option(&arguments, "--folder").map_or_else(default_folder, PathBuf::from);
     let mut rules = load(&folder)?;
     Engine::prepare_thread();
-    let costs = BATCHES.map(|batch| (batch, Cost::measure(batch, &mut rules)));
+    let only = option(&arguments, "--batch").and_then(|batch| batch.parse::<usize>().ok());
+    let batches = BATCHES.into_iter().filter(|batch| only.is_none_or(|only| only == *batch));
+    let costs: Vec<_> = batches.map(|batch| (batch, Cost::measure(batch, &mut rules))).collect();
     if arguments.iter().any(|argument| argument == "--json") {
         println!("{}", json(&costs));
         return Ok(());
@@ -40,6 +44,11 @@ fn main() -> Result<(), Failure> {
         println!("{batch:>6} {pricing:>12.1} {threshold:>12.1} {both:>12.1}");
     }
     Ok(())
+}
+
+fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a String> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(at + 1)
 }
 
 /// Medians, in ns a click.

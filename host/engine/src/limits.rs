@@ -41,7 +41,7 @@ impl Default for EngineLimits {
             stack_bytes_max: 256 << 10,
             backstop_ms: 1_000,
             instances_max: 32,
-            keep_resident_bytes: 256 << 10,
+            keep_resident_bytes: 1 << 20,
             declarations_max: 64,
         }
     }

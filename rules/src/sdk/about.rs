@@ -5,13 +5,13 @@ use super::UNIT_MICROS;
 /// What a rule says about itself. The host reads it once, when it admits the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
-    pub(super) name: &'static str,
-    pub(super) version: &'static str,
-    pub(super) needs: Needs,
-    pub(super) params: &'static [Param],
-    pub(super) reasons: &'static [Reason],
-    pub(super) fuel_base: u64,
-    pub(super) fuel_per_item: u64,
+    pub name: &'static str,
+    pub version: &'static str,
+    pub needs: Needs,
+    pub params: &'static [Param],
+    pub reasons: &'static [Reason],
+    pub fuel_base: u64,
+    pub fuel_per_item: u64,
 }
 
 impl Description {
@@ -60,7 +60,7 @@ impl Description {
 
 /// Facts that cost the host something to fetch or to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs(pub(super) u8);
+pub struct Needs(pub u8);
 
 impl Needs {
     pub const NONE: Self = Self(0);
@@ -81,10 +81,10 @@ impl Needs {
 /// A reason for an answer, declared once and named in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
-    pub(super) code: u16,
-    pub(super) name: &'static str,
-    pub(super) source: Source,
-    pub(super) help: &'static str,
+    pub code: u16,
+    pub name: &'static str,
+    pub source: Source,
+    pub help: &'static str,
 }
 
 /// Where a price came from; the host holds the rule to it.
@@ -116,13 +116,13 @@ impl Reason {
 /// A setting that operators may change without a new module.
 #[derive(Clone, Copy, Debug)]
 pub struct Param {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) many: bool,
-    pub(super) default: Default,
-    pub(super) lowest: Option<i64>,
-    pub(super) highest: Option<i64>,
-    pub(super) help: &'static str,
+    pub name: &'static str,
+    pub kind: Kind,
+    pub many: bool,
+    pub default: Default,
+    pub lowest: Option<i64>,
+    pub highest: Option<i64>,
+    pub help: &'static str,
 }
 
 /// What a parameter's number means.

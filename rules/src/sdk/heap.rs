@@ -10,6 +10,8 @@ use core::arch::wasm32::{memory_grow, memory_size};
 use core::cell::Cell;
 
 const PAGE_BYTES: usize = 64 * 1024;
+/// Pages by which memory grows at least, because each growth costs the host a system call.
+const GROWTH_PAGES: usize = 4;
 
 struct Bump {
     /// First free byte; 0 before the first block.
@@ -43,7 +45,10 @@ impl Bump {
     #[cold]
     fn grow(&self, top: usize) -> bool {
         let end = memory_size(0) * PAGE_BYTES;
-        if top > end && memory_grow(0, (top - end).div_ceil(PAGE_BYTES)) == usize::MAX {
+        if top > end
+            && memory_grow(0, (top - end).div_ceil(PAGE_BYTES).next_multiple_of(GROWTH_PAGES))
+                == usize::MAX
+        {
             return false;
         }
         self.end.set(memory_size(0) * PAGE_BYTES);
