@@ -69,7 +69,10 @@ pub fn run(options: &Options) -> Result<bool> {
     cluster.create_topic(TOPIC, PARTITIONS, 1).context("create the embedded topic")?;
     let brokers = cluster.bootstrap_servers();
     let ledger_url = format!("sqlite://{}", folder.file("ledger.db").display());
-    let setup = Setup::new(&brokers, TOPIC, &ledger_url);
+    // The embedded Kafka gives its topics no ids, and answers a fetch that finds nothing only after its time is up.
+    let setup = Setup::new(&brokers, TOPIC, &ledger_url)
+        .key("kafka.topic_ids", "false")
+        .key("kafka.properties.\"fetch.wait.max.ms\"", "\"2\"");
     setup.migrate()?;
     let known = table(options);
     Ledger::open(&ledger_url)?.load(&known, OPENING_MICROS)?;

@@ -16,24 +16,25 @@ use crate::model::Record;
 /// Longest silence of a broker while a topic is read.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Produces events in order of their keys.
+/// Produces events.
 pub struct Sender {
     producer: BaseProducer,
     topic: String,
 }
 
 impl Sender {
+    /// Sends each event at once, over a connection that is already there.
+    ///
     /// # Errors
-    /// The address is unusable.
+    /// The broker does not answer.
     pub fn new(brokers: &str, topic: &str) -> Result<Self> {
-        let producer = ClientConfig::new()
+        let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("linger.ms", "0")
             .set("socket.nagle.disable", "true")
-            .set("enable.idempotence", "true")
             .set("message.max.bytes", "67108864")
-            .set("queue.buffering.max.messages", "1000000")
             .create()?;
+        producer.client().fetch_metadata(Some(topic), Duration::from_secs(10))?;
         Ok(Self { producer, topic: topic.to_owned() })
     }
 
