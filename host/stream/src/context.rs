@@ -1,6 +1,6 @@
 //! librdkafka's callbacks, turned into one closed list of happenings that a lane works off in its own time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -31,6 +31,7 @@ pub(crate) struct Context {
     shared: Arc<Shared>,
     lane: usize,
     happenings: Mutex<Vec<Happening>>,
+    served: AtomicU64,
     /// The consumer is being closed: nobody works off happenings any more, so they are answered on the spot.
     is_closing: AtomicBool,
 }
@@ -41,6 +42,7 @@ impl Context {
             shared: Arc::clone(shared),
             lane,
             happenings: Mutex::default(),
+            served: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
         }
     }
@@ -49,8 +51,13 @@ impl Context {
         std::mem::take(&mut *lock(&self.happenings))
     }
 
-    pub(crate) fn has_happenings(&self) -> bool {
-        !lock(&self.happenings).is_empty()
+    /// Number of callbacks so far.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    fn serve(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn close(&self) {
@@ -72,8 +79,9 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        // Said by librdkafka's own thread before it reads on from the new log at the old offset. There is no
-        // other sign; without this the records until the watch's next look would be taken for the old topic's.
+        self.serve();
+        // Put into the main queue before librdkafka reads on from the new log at the old offset, and there is no
+        // other sign. Without this the records until the watch's next look would be taken for the old topic's.
         if log::is_recreation(line) {
             self.shared.lanes[self.lane].demand_restart("the topic was re-created; starting over");
         }
@@ -82,9 +90,12 @@ impl ClientContext for Context {
 
     fn stats(&self, _: Statistics) {}
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats_raw(&self, _: &[u8]) {
+        self.serve();
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.serve();
         self.shared.lanes[self.lane].fail(self.lane, format!("{error}: {reason}"));
     }
 }
@@ -96,6 +107,7 @@ impl ConsumerContext for Context {
         err: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
+        self.serve();
         let assigns = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         self.shared.lanes[self.lane].rebalances.fetch_add(1, Ordering::Relaxed);
         if self.is_closing.load(Ordering::Acquire) {
@@ -111,6 +123,7 @@ impl ConsumerContext for Context {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.serve();
         if let Err(error) = result {
             let lane = &self.shared.lanes[self.lane];
             lane.commit_failures.fetch_add(1, Ordering::Relaxed);

@@ -19,6 +19,8 @@ use crate::ticket::Delivery;
 
 /// Longest time between two looks at the main queue: heartbeats of the application, rebalances, errors.
 const MAIN_QUEUE_PAUSE: Duration = Duration::from_millis(100);
+/// Events of the main queue that are served in a row, so that a flood of them does not stop the reading.
+const EVENTS_MAX: usize = 1_000;
 /// A send gives up after this time, so that the main queue is looked at while the writer is slow.
 const SEND_PAUSE: Duration = Duration::from_millis(50);
 const BACK_OFF_MIN: Duration = Duration::from_millis(200);
@@ -163,21 +165,30 @@ impl Session {
         Ok(())
     }
 
-    /// Serves the main queue. Records have queues of their own, so one that comes here would be out of order.
+    /// Serves the main queue until it is empty; whether there was anything. A poll serves one event, and says
+    /// nothing about it when it was a callback's, so the context counts.
     pub(crate) fn poll_main(&self) -> Result<bool, End> {
-        match self.consumer.poll(Duration::ZERO) {
-            None => Ok(self.consumer.context().has_happenings()),
-            Some(Ok(_)) => {
-                Err(End::Restart("a record came through the main queue; starting over".into()))
-            }
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                Err(End::Restart(format!("librdkafka cannot go on ({code}); starting over")))
-            }
-            Some(Err(error)) => {
-                self.lane().fail(self.number, format!("Kafka reports: {error}"));
-                Ok(true)
+        let began = self.consumer.context().served();
+        for _ in 0..EVENTS_MAX {
+            let served = self.consumer.context().served();
+            match self.consumer.poll(Duration::ZERO) {
+                None if self.consumer.context().served() == served => break,
+                None => {}
+                Some(Ok(_)) => {
+                    // Records have queues of their own; this one would be out of order.
+                    let reason = "a record came through the main queue; starting over";
+                    return Err(End::Restart(reason.to_owned()));
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    let reason = format!("librdkafka cannot go on ({code}); starting over");
+                    return Err(End::Restart(reason));
+                }
+                Some(Err(error)) => {
+                    self.lane().fail(self.number, format!("Kafka reports: {error}"));
+                }
             }
         }
+        Ok(self.consumer.context().served() != began)
     }
 
     /// Sends without waiting; what finds no room is kept.

@@ -77,7 +77,9 @@ impl Session {
     }
 
     fn take(&mut self, partition: i32, visit: Visit) -> Result<(), End> {
-        // What was read after the topic was seen to be another one is thrown away; see `Context::log`.
+        // Records of another topic of the same name come after the word of it in the main queue; so the word is
+        // heard before they are sent, and then they are thrown away. See `Context::log`.
+        self.poll_main()?;
         if self.lane().must_restart.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -28,7 +28,12 @@ fn members_that_join_and_leave_lose_and_repeat_nothing() {
     for round in 1..=4 {
         feed(round * 1_000 - 500);
         let guest = Member::start(config(&topic), &book);
+        let began = std::time::Instant::now();
         until("both have a share", || {
+            if began.elapsed().as_secs() == 20 {
+                eprintln!("G {:#?}\nS {:#?}", guest.status(), stays.status());
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            }
             guest.reading() >= 3 && stays.reading() >= 3 && guest.reading() + stays.reading() == 8
         });
         feed(round * 1_000);

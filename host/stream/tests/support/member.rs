@@ -47,6 +47,10 @@ pub(crate) fn config(topic: &Topic) -> StreamConfig {
 
 impl Member {
     pub(crate) fn start(config: StreamConfig, book: &Arc<Book>) -> Self {
+        if std::env::var_os("RUST_LOG").is_some() {
+            let filter = tracing_subscriber::EnvFilter::from_default_env();
+            drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
+        }
         let (out, slices) = crossbeam_channel::bounded::<Delivery>(8);
         let lanes = Arc::new(Lanes::start(config, Arc::clone(book) as _, out).unwrap());
         let gate = Arc::new(Gate::default());
