@@ -1,7 +1,7 @@
 //! What writing a batch costs in Postgres over TCP: `cargo run --release -p tollgate-ledger --example write_cost`.
 //!
 //! 1,000 advertisers and 5,000 campaigns, drawn uniformly, which is the worst case because updates cost per key. The
-//! server is private and durable unless `TOLLGATE_TEST_POSTGRES_URL` names another.
+//! server is private and durable unless `TOLLGATE_TEST_POSTGRES_URL` names another. Arguments choose batch sizes.
 
 #[path = "../tests/ledger/support/plans.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -22,7 +22,8 @@ use tollgate_ledger::{Acquisition, Ledger, LedgerConfig, LockKeys, NewCampaign, 
 
 const ADVERTISERS: usize = 1_000;
 const CAMPAIGNS: usize = 5_000;
-const TIME_PER_FIGURE: Duration = Duration::from_millis(2_500);
+const ROWS: [usize; 10] = [1, 8, 32, 64, 100, 200, 400, 1_000, 5_000, 20_000];
+const TIME_PER_FIGURE: Duration = Duration::from_secs(4);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
@@ -43,27 +44,26 @@ struct Memory {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    let chosen: Vec<usize> = std::env::args().skip(1).map(|rows| rows.parse().unwrap()).collect();
+    let sizes = if chosen.is_empty() { ROWS.to_vec() } else { chosen };
     let server = postgres::Server::start(true);
     let mut admin = PgConnection::connect(&server.url).await.unwrap();
     admin.execute("DROP DATABASE IF EXISTS write_cost").await.unwrap();
     admin.execute("CREATE DATABASE write_cost").await.unwrap();
     let url = server.database("write_cost");
     let mut memory = seed(&url).await;
+    println!("median of a batch          one statement                    COPY");
     println!(
-        "{:<14}{:>9}{:>13}{:>13}",
-        "way", "rows", "one statement", "COPY  (rows/s; ms a batch)"
+        "{:<12} {:>6} {:>11} {:>9} {:>14} {:>9}",
+        "way", "rows", "rows/s", "us", "rows/s", "us"
     );
-    for way in [Way::HistoryOnly, Way::Optimistic, Way::Locked] {
-        for rows in [1, 8, 32, 64, 100, 200, 400, 1_000, 5_000, 20_000] {
-            let mut line = format!("{:<14}{rows:>9}", format!("{way:?}"));
-            for shape in [usize::MAX, 0] {
-                let (batches, took) = measure(&url, &mut memory, way, rows, shape).await;
-                let per_batch = took.as_micros() / batches;
-                let per_second = batches * rows as u128 * 1_000_000 / took.as_micros();
-                line +=
-                    &format!("{per_second:>11} {:>5}.{:03}", per_batch / 1_000, per_batch % 1_000);
-            }
-            println!("{line}");
+    for rows in sizes {
+        for way in [Way::HistoryOnly, Way::Optimistic, Way::Locked] {
+            let [small, large] = measure(&url, &mut memory, way, rows).await;
+            let per_second = |us: u128| rows as u128 * 1_000_000 / us.max(1);
+            let (small_rate, large_rate) = (per_second(small), per_second(large));
+            let way = format!("{way:?}");
+            println!("{way:<12} {rows:>6} {small_rate:>11} {small:>9} {large_rate:>14} {large:>9}");
         }
     }
     drop(admin);
@@ -91,32 +91,31 @@ fn campaign(number: usize) -> NewCampaign {
     }
 }
 
-/// Number of batches and the time they took, without the time to decide them.
-async fn measure(
-    url: &str,
-    memory: &mut Memory,
-    way: Way,
-    rows: usize,
-    copy_rows_min: usize,
-) -> (u128, Duration) {
-    let config = LedgerConfig { copy_rows_min, ..LedgerConfig::new(url, "write-cost") };
-    let mut ledger = Ledger::open(&config).await.unwrap();
-    let acquired = ledger.acquire("w", "ad-events", "", &[(0, 0)]).await.unwrap().remove(0);
+/// Median time of a batch in microseconds, without the time to decide it, as one statement and with COPY. The two take
+/// turns, so that other work on the machine meets both.
+async fn measure(url: &str, memory: &mut Memory, way: Way, rows: usize) -> [u128; 2] {
+    let config = LedgerConfig::new(url, "write-cost");
+    let mut small = open(LedgerConfig { copy_rows_min: usize::MAX, ..config.clone() }).await;
+    let mut large = open(LedgerConfig { copy_rows_min: 0, ..config }).await;
+    let acquired = small.acquire("w", "ad-events", "", &[(0, 0)]).await.unwrap().remove(0);
     let Acquisition::Held { source, next_offset, generation } = acquired.result else {
         panic!("the partition is not free");
     };
     let mut held = Held { source, next_offset, generation };
-    let (mut batches, mut took, mut warm) = (0, Duration::ZERO, 3);
-    while took < TIME_PER_FIGURE || batches < 3 {
-        let spent = write(&mut ledger, memory, way, rows, &mut held).await;
-        if warm > 0 {
-            warm -= 1;
-            continue;
-        }
-        took += spent;
-        batches += 1;
+    let mut took = [vec![], vec![]];
+    let started = Instant::now();
+    while started.elapsed() < TIME_PER_FIGURE || took[1].len() < 9 {
+        took[0].push(write(&mut small, memory, way, rows, &mut held).await.as_micros());
+        took[1].push(write(&mut large, memory, way, rows, &mut held).await.as_micros());
     }
-    (batches, took)
+    took.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    })
+}
+
+async fn open(config: LedgerConfig) -> Ledger {
+    Ledger::open(&config).await.unwrap()
 }
 
 async fn write(

@@ -311,13 +311,14 @@ impl Connection for PgConnection {
 }
 
 /// Session settings. Without hash and merge joins and full scans, the planner takes rows through their index, in the
-/// order of the sorted lists, which is the order of the locks; with generic plans it is asked only once.
+/// order of the sorted lists, which is the order of the locks; without costs for pages it begins with the lists even
+/// while the tables are small; with generic plans it is asked only once.
 fn settings(config: &LedgerConfig) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
          SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_hashjoin = off;
          SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
-         SET enable_sort = on; SET enable_material = off; SET enable_memoize = off;
+         SET random_page_cost = 0; SET seq_page_cost = 0; SET enable_material = off; SET enable_memoize = off;
          SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'",
         config.statement_timeout.as_millis(),
         config.lock_timeout.as_millis(),
