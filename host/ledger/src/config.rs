@@ -43,8 +43,9 @@ impl LedgerConfig {
         }
     }
 
-    /// Measured with the example `write_cost`: below it, the round trips of a transaction cost more than COPY saves.
-    pub const COPY_ROWS_MIN: usize = 64;
+    /// Measured with the example `write_cost` on one machine: below it, the round trips of a transaction cost more than
+    /// COPY saves. With a distant database the crossing point is higher.
+    pub const COPY_ROWS_MIN: usize = 500;
 
     pub(crate) fn address(&self) -> Result<Address<'_>> {
         if self.url.starts_with("postgres://") || self.url.starts_with("postgresql://") {
