@@ -79,6 +79,16 @@ pub struct MovementTables<'t> {
     pub amount_micros: &'t [i64],
 }
 
+/// Verdicts as columns, one element per movement, as the contract has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerdictColumns {
+    pub action: Vec<u8>,
+    pub level_ppm: Vec<u32>,
+    pub usage_ppm: Vec<u32>,
+    pub allowed_micros: Vec<i64>,
+    pub reason: Vec<u16>,
+}
+
 /// What changes about a campaign-day while the movements of a batch pass by.
 #[derive(Clone, Copy, Debug)]
 struct Moving {
@@ -90,31 +100,44 @@ struct Moving {
 impl<'t> MovementTables<'t> {
     /// Judges the movements in order. The state of each campaign-day is carried from one movement to the next as the
     /// host does it, so that a batch gives the verdicts that its movements would have got one by one.
-    pub fn judge(
-        &'t self,
-        mut rule: impl FnMut(Movement<'t>) -> Verdict,
-        mut take: impl FnMut(Movement<'t>, Verdict),
-    ) {
-        let days = &self.days;
-        let mut moving: Vec<Moving> = (0..days.spent_micros.len() as u32)
-            .map(|day| Moving {
-                spent_micros: asked(days.spent_micros, day, "spent-micros"),
-                warned_ppm: asked(days.warned_ppm, day, "warned-ppm"),
-                state: asked(days.state, day, "state"),
-            })
-            .collect();
-        for (day, amount_micros) in self.campaign_day.iter().zip(self.amount_micros) {
+    pub fn judge(&'t self, mut rule: impl FnMut(Movement<'t>) -> Verdict) -> VerdictColumns {
+        let mut moving = self.moving();
+        let rows = self.campaign_day.len();
+        let mut columns = VerdictColumns {
+            action: vec![0; rows],
+            level_ppm: vec![0; rows],
+            usage_ppm: vec![0; rows],
+            allowed_micros: vec![0; rows],
+            reason: vec![0; rows],
+        };
+        let answers = columns.action.iter_mut().zip(&mut columns.level_ppm);
+        let answers = answers.zip(&mut columns.usage_ppm).zip(&mut columns.allowed_micros);
+        let answers = answers.zip(&mut columns.reason);
+        let movements = self.campaign_day.iter().zip(self.amount_micros);
+        for ((day, amount), ((((action, level), usage), allowed), reason)) in movements.zip(answers)
+        {
             let Some(running) = moving.get_mut(*day as usize) else { no_such_day() };
-            let movement = Movement {
-                tables: self,
-                day: *day,
-                amount_micros: *amount_micros,
-                before: *running,
-            };
+            let movement =
+                Movement { tables: self, day: *day, amount_micros: *amount, before: *running };
             let verdict = rule(movement);
             running.follow(&movement, &verdict);
-            take(movement, verdict);
+            *action = verdict.action as u8;
+            *level = verdict.level_ppm;
+            *usage = verdict.usage_ppm;
+            *allowed = movement.counted_micros(&verdict);
+            *reason = verdict.reason;
         }
+        columns
+    }
+
+    fn moving(&self) -> Vec<Moving> {
+        let days = self.days.spent_micros.iter().zip(self.days.warned_ppm).zip(self.days.state);
+        days.map(|((spent_micros, warned_ppm), state)| Moving {
+            spent_micros: *spent_micros,
+            warned_ppm: *warned_ppm,
+            state: *state,
+        })
+        .collect()
     }
 }
 

@@ -37,7 +37,13 @@ fn judged(day: Day, amounts: &[i64], params: &Params) -> Vec<Verdict> {
         amount_micros: amounts,
     };
     let mut verdicts = Vec::new();
-    tables.judge(|movement| judge(movement, params), |_, verdict| verdicts.push(verdict));
+    let columns = tables.judge(|movement| {
+        let verdict = judge(movement, params);
+        verdicts.push(verdict);
+        verdict
+    });
+    assert_eq!(columns.allowed_micros, amounts);
+    assert_eq!(columns.action.len(), amounts.len());
     verdicts
 }
 

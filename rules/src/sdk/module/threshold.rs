@@ -4,7 +4,7 @@ pub use bindings::exports::tollgate::rules::threshold::{Guest, Movements, Verdic
 pub use bindings::tollgate::rules::about::{Description, Value};
 pub use bindings::tollgate::rules::tables::{CampaignDays, Campaigns};
 
-use crate::sdk::day::{Movement, MovementTables, Verdict};
+use crate::sdk::day::{Movement, MovementTables, Verdict, VerdictColumns};
 
 super::about!(bindings::tollgate::rules::about);
 
@@ -59,22 +59,9 @@ pub fn judge(
         campaign_day: &movements.campaign_day,
         amount_micros: &movements.amount_micros,
     };
-    let rows = movements.campaign_day.len();
-    let mut answers = Answers {
-        action: Vec::with_capacity(rows),
-        level_ppm: Vec::with_capacity(rows),
-        usage_ppm: Vec::with_capacity(rows),
-        allowed_micros: Vec::with_capacity(rows),
-        reason: Vec::with_capacity(rows),
-    };
-    tables.judge(rule, |movement, verdict| {
-        answers.action.push(verdict.action as u8);
-        answers.level_ppm.push(verdict.level_ppm);
-        answers.usage_ppm.push(verdict.usage_ppm);
-        answers.allowed_micros.push(movement.counted_micros(&verdict));
-        answers.reason.push(verdict.reason);
-    });
-    answers
+    let VerdictColumns { action, level_ppm, usage_ppm, allowed_micros, reason } =
+        tables.judge(rule);
+    Answers { action, level_ppm, usage_ppm, allowed_micros, reason }
 }
 
 /// Bindings of the world, generated from `wit/`.
