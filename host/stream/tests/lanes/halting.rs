@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use rdkafka::producer::Producer;
+
 use crate::lanes::reading::expect_all;
 use crate::support::book::Book;
 use crate::support::kafka::brokers;
 use crate::support::member::{Member, config};
-use crate::support::topics::{Topic, device};
+use crate::support::topics::{Topic, click, device};
 use crate::support::until;
 
 /// Re-creates a topic whose ledger stands at 100 with a log of the given length, while members read or not.
@@ -108,7 +110,10 @@ fn records_that_are_deleted_while_they_are_wanted_halt() {
     let member = Member::start(config, &book);
     member.await_reading(1);
     member.shut();
-    topic.produce(0, 0..5_000);
+    // In small batches, because the broker hands out a batch as a whole.
+    let producer = topic.producer_with(&[("batch.num.messages", "10")]);
+    (0..5_000).for_each(|number| topic.send(&producer, 0, &click(0, number)));
+    producer.flush(std::time::Duration::from_secs(60)).unwrap();
     until("the writer stands still", || member.is_held_back());
     topic.delete_records(0, 5_000);
     member.open();
