@@ -45,7 +45,7 @@ pub struct Charge {
     pub occurred_at_us: i64,
     /// Budget day as `YYYY-MM-DD`.
     pub day: String,
-    /// `DATABASE` or `REDIS`.
+    /// `DATABASE`, `REDIS` or `RULE`.
     pub price_source: &'static str,
 }
 
@@ -57,6 +57,16 @@ pub struct Model {
     /// Prices above it do not count when they come from Redis.
     charge_max_micros: i64,
     warn_ppm: i64,
+    hostile: Option<Hostile>,
+}
+
+/// A pricing module that charges every click the same and fails on one campaign.
+#[derive(Clone, Debug)]
+struct Hostile {
+    charge_micros: i64,
+    campaign: String,
+    /// Code of the dead letters.
+    code: &'static str,
 }
 
 /// Everything that the log must have led to.
@@ -110,7 +120,20 @@ impl Model {
             cached: HashMap::new(),
             charge_max_micros: i64::MAX,
             warn_ppm: 900_000,
+            hostile: None,
         }
+    }
+
+    /// Every click costs `charge_micros`, and clicks of `campaign` are dead letters with `code`.
+    #[must_use]
+    pub fn with_hostile_pricing(
+        mut self,
+        charge_micros: i64,
+        campaign: &str,
+        code: &'static str,
+    ) -> Self {
+        self.hostile = Some(Hostile { charge_micros, campaign: campaign.to_owned(), code });
+        self
     }
 
     /// Prices of campaigns as texts, and the greatest that may be believed.
@@ -183,10 +206,7 @@ impl Model {
         if campaign.advertiser != advertiser {
             return Err("ADVERTISER_MISMATCH");
         }
-        let (amount_micros, price_source) = match self.cached_price(&id) {
-            Some(price) => (price, "REDIS"),
-            None => (campaign.cpc_micros, "DATABASE"),
-        };
+        let (amount_micros, price_source) = self.price(campaign)?;
         let day: Date = zone.to_datetime(instant).date();
         Ok(Some(Charge {
             advertiser,
@@ -198,6 +218,15 @@ impl Model {
             day: day.to_string(),
             price_source,
         }))
+    }
+
+    fn price(&self, campaign: &Campaign) -> Result<(i64, &'static str), &'static str> {
+        match (&self.hostile, self.cached_price(&campaign.id)) {
+            (Some(hostile), _) if hostile.campaign == campaign.id => Err(hostile.code),
+            (Some(hostile), _) => Ok((hostile.charge_micros, "RULE")),
+            (None, Some(price)) => Ok((price, "REDIS")),
+            (None, None) => Ok((campaign.cpc_micros, "DATABASE")),
+        }
     }
 
     fn cached_price(&self, campaign: &str) -> Option<i64> {

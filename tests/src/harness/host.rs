@@ -62,6 +62,16 @@ pub struct Status {
     pub latency_ms: Latency,
     pub rules: Rules,
     pub near_budget: Vec<NearBudget>,
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition in the hands of this host.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Partition {
+    pub partition: i32,
+    /// Why it is not read, and how to go on.
+    pub halted: Option<String>,
 }
 
 /// Time from the event's timestamp to the commit.

@@ -58,7 +58,7 @@ impl Scenario {
         };
         // Killed members leave the group after their session only, and tests should not wait for that.
         let setup =
-            Setup::new(&servers.brokers, &topic, &url).key("kafka.session_timeout_ms", "2000");
+            Setup::new(&servers.brokers, &topic, &url).key("kafka.session_timeout_ms", "6000");
         setup.migrate()?;
         let mut ledger = Ledger::open(&url)?;
         ledger.load(&campaigns, OPENING_MICROS)?;

@@ -193,6 +193,7 @@ fn source(name: &str) -> &'static str {
     match name {
         "DATABASE" => "DATABASE",
         "REDIS" => "REDIS",
+        "RULE" => "RULE",
         _ => "OTHER",
     }
 }

@@ -203,7 +203,6 @@ fn settings(port: u16, controller: u16, folder: &Folder) -> String {
          transaction.state.log.num.partitions=1\n\
          transaction.state.log.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
-         group.min.session.timeout.ms=500\n\
          message.max.bytes={MESSAGE_BYTES_MAX}\n\
          socket.request.max.bytes={}\n",
         logs.display(),

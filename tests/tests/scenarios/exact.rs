@@ -44,7 +44,7 @@ fn a_sqlite_ledger_is_as_exact() {
     let model = Model::new(&scenario.campaigns);
     let outcome = scenario.charge_and_verify(&model).unwrap();
     assert_eq!(outcome.fates.len(), 20_000);
-    assert_eq!((outcome.warned.len(), outcome.exhausted.len()), (3, 3));
+    assert_eq!((outcome.warned.len(), outcome.exhausted.len()), (2, 2));
 }
 
 /// Produces in the background until it is told to stop.

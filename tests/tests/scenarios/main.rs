@@ -2,7 +2,10 @@
 //! one Kafka and one Postgres.
 
 mod exact;
+#[path = "../../../host/engine/tests/support/mod.rs"]
+mod guests;
 mod harness;
 mod operations;
 mod prices;
+mod rules;
 mod servers;

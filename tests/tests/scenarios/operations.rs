@@ -54,31 +54,40 @@ fn sigterm_finishes_what_was_begun() {
     scenario.charge_and_verify(&model).unwrap();
 }
 
+/// Reasons of all partitions, once every one of them is halted.
+fn halts(host: &Host) -> Vec<String> {
+    let all_halted = host.wait_status("every partition to halt", LIMIT, |status| {
+        status.partitions.len() == 8 && status.partitions.iter().all(|part| part.halted.is_some())
+    });
+    all_halted.unwrap().partitions.into_iter().filter_map(|part| part.halted).collect()
+}
+
 #[test]
-fn a_topic_made_anew_halts_and_says_so() {
+fn a_topic_made_anew_halts_until_a_person_says_how_to_go_on() {
     let mut scenario = Scenario::new("anew", Database::Postgres, campaigns(2, 10, 5)).unwrap();
     scenario.produce(clicks(), 1_000).unwrap();
     let mut host = Host::start(&scenario.setup).unwrap();
     scenario.wait_charged(&host).unwrap();
-    assert!(host.terminate(LIMIT).unwrap().success());
-    let before = scenario.ledger.progress(&scenario.topic).unwrap();
     delete_topic(&scenario.brokers, &scenario.topic).unwrap();
     create_topic(&scenario.brokers, &scenario.topic, 8, 7).unwrap();
     // A longer log than before, so that the old offsets exist in it.
     scenario.produce(clicks(), 3_000).unwrap();
+    let while_running = halts(&host);
+    assert!(host.terminate(LIMIT).unwrap().success());
     let mut host = Host::launch(&scenario.setup).unwrap();
-    wait_until("every partition to halt", LIMIT, || {
-        let progress = scenario.ledger.progress(&scenario.topic).ok()?;
-        progress.iter().all(|row| row.halted_reason.is_some()).then_some(())
-    })
-    .map_err(|error| format!("{error}\n{}", host.log()))
-    .unwrap();
-    let after = scenario.ledger.progress(&scenario.topic).unwrap();
-    let offsets = |rows: &[tollgate_tests::harness::ledger::ProgressRow]| {
-        rows.iter().map(|row| (row.kafka_partition, row.next_offset)).collect::<Vec<_>>()
-    };
-    assert_eq!(offsets(&before), offsets(&after));
-    let reason = after[0].halted_reason.clone().unwrap_or_default();
-    assert!(reason.contains("tollgate partition go-on"), "{reason}");
-    host.kill();
+    let reasons = halts(&host);
+    assert_eq!(while_running.len(), reasons.len());
+    assert_eq!(scenario.done().unwrap(), 1_000);
+    for reason in &reasons {
+        let (_, command) = reason.split_once("tollgate partition").expect(reason);
+        let (_, id) = reason.split_once("--accept-topic-id ").expect(reason);
+        let id = ["--accept-topic-id", id.split(' ').next().unwrap(), "--note", "a test"];
+        let words: Vec<&str> =
+            ["partition"].into_iter().chain(command.split_whitespace()).chain(id).collect();
+        scenario.setup.run(&words).unwrap();
+    }
+    scenario.wait_charged(&host).unwrap();
+    assert!(host.terminate(LIMIT).unwrap().success());
+    assert_eq!(scenario.ledger.history(&scenario.topic).unwrap().len(), 4_000);
+    scenario.setup.run(&["audit"]).unwrap();
 }

@@ -51,7 +51,7 @@ fn sane_prices_of_redis_are_charged_and_lies_are_not() {
     let (mut scenario, cached) = scenario("lying", &redis);
     tell(&redis, &cached);
     // A busy machine must not turn an answer into a late one.
-    scenario.setup = scenario.setup.clone().key("redis.deadline_ms", "5000");
+    scenario.setup = scenario.setup.clone().key("redis.deadline_ms", "1000");
     let model = Model::new(&scenario.campaigns).with_redis(cached, CHARGE_MAX_MICROS);
     let outcome = scenario.charge_and_verify(&model).unwrap();
     let from_redis = outcome
