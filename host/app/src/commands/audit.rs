@@ -50,7 +50,7 @@ fn to_json(report: &AuditReport) -> serde_json::Value {
 
 fn print_table(report: &AuditReport) {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header(["", "what must hold", "looked at", "hold", "remark"]);
     for check in &report.checks {
         let mark = if check.ok { "ok" } else { "WRONG" };

@@ -39,7 +39,7 @@ fn show(rule: &FolderRule) {
         module.digest(),
     );
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header(["parameter", "value", "default", "lowest", "highest", "meaning"]);
     for param in &description.params {
         let given = rule.params.get(&param.name).map(|texts| texts.join(", "));

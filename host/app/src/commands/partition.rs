@@ -21,7 +21,7 @@ fn list(common: &Common) -> anyhow::Result<Exit> {
         ledger.overview().await.map_err(|error| unavailable(&error))
     })?;
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header([
         "topic",
         "partition",

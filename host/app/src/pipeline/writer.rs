@@ -14,6 +14,7 @@ use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::plan::{Advance, Plan};
 use tollgate_domain::rule::{RuleError, Rules};
 use tollgate_domain::slice::Slice;
+use tollgate_engine::Engine;
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, LockKeys, Rows};
 use tollgate_stream::Lanes;
 
@@ -88,6 +89,7 @@ impl Writer {
                 return;
             }
         };
+        Engine::prepare_thread();
         let Some(ledger) = connect(&runtime, &parts) else { return };
         let state = State::default();
         let mut writer = Self { parts, runtime, ledger, state, clock_checked: Instant::now() };
