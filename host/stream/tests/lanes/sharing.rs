@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::lanes::reading::expect_all;
 use crate::support::book::Book;
@@ -40,12 +41,39 @@ fn members_that_join_and_leave_lose_and_repeat_nothing() {
         guest.stop_cleanly();
         stays.await_reading(8);
     }
-    rdkafka::producer::Producer::flush(&producer, std::time::Duration::from_secs(60)).unwrap();
+    rdkafka::producer::Producer::flush(&producer, Duration::from_secs(60)).unwrap();
     until("all clicks are there", || book.clicks(&topic.name) == 8 * 4_000);
     (0..8).for_each(|partition| expect_all(&book, &topic, partition, 4_000));
     // Everybody waited for the slices in flight, so no work was thrown away.
     assert_eq!(book.refused.load(Ordering::Relaxed), 0);
     stays.stop_cleanly();
+}
+
+#[test]
+fn a_partition_is_given_up_when_its_slices_are_done() {
+    let topic = Topic::new(&brokers(), "drained", 4);
+    let book = Arc::new(Book::default());
+    let mut config = config(&topic);
+    config.lanes = 1;
+    config.revoke_wait_ms = 60_000;
+    let member = Member::start(config.clone(), &book);
+    member.await_reading(4);
+    member.shut();
+    (0..4).for_each(|partition| topic.produce(partition, 0..50));
+    until("every slice is in flight", || member.status().lanes[0].records == 200);
+    let rebalances = member.rebalances();
+    let guest = Member::start(config, &book);
+    until("partitions are asked back", || member.rebalances() > rebalances);
+    // Nothing may happen now, and the time in which it does not happen is all there is to see.
+    let began = Instant::now();
+    until("others had time to take over", || began.elapsed() > Duration::from_secs(3));
+    assert_eq!(guest.reading(), 0);
+    member.open();
+    until("the guest has its share", || guest.reading() == 2);
+    until("all clicks are there", || book.clicks(&topic.name) == 200);
+    assert_eq!(book.refused.load(Ordering::Relaxed), 0);
+    guest.stop_cleanly();
+    member.stop_cleanly();
 }
 
 #[test]
