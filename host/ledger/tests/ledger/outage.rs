@@ -6,7 +6,7 @@ use sqlx::{Connection, Executor};
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, LockKeys};
 
 use crate::support::plans::{Batch, click};
-use crate::support::{GROUP, Kind, Site, acquire, until};
+use crate::support::{GROUP, Kind, Site, acquire};
 
 const KILL: &str = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
     WHERE application_name = 'tollgate' AND datname = current_database()";
@@ -57,10 +57,7 @@ async fn waiting(site: &Site, config: LedgerConfig, kill: bool) -> (LedgerError,
     let plan = batch.plan(&rows, &campaigns);
     let killer = async {
         if kill {
-            until(|| async {
-                site.rows("SELECT 'x' FROM pg_locks WHERE NOT granted").await.len() == 1
-            })
-            .await;
+            site.somebody_waits().await;
             site.rows(KILL).await;
         }
     };
@@ -118,7 +115,7 @@ async fn an_abandoned_operation_closes_the_connection() {
     let keys = LockKeys { generation: 1, advances: &advances, advertisers, days };
     tokio::select! {
         _ = ledger.lock(keys) => panic!("the row was free"),
-        () = until(|| async { site.rows("SELECT 'x' FROM pg_locks WHERE NOT granted").await.len() == 1 }) => (),
+        () = site.somebody_waits() => (),
     }
     taken.rollback().await.unwrap();
     assert_eq!(ledger.load(batch.keys()).await.unwrap_err().code(), "LEDGER_OUTAGE");

@@ -1,10 +1,10 @@
 //! Several processes on the same rows: nothing is lost, nothing deadlocks, locks are taken in one order.
 
-use sqlx::{Connection, Executor, Row};
-use tollgate_ledger::{LedgerError, LockKeys};
+use sqlx::{Connection, Executor};
+use tollgate_ledger::{LedgerError, LockKeys, NewCampaign};
 
-use crate::support::plans::{Batch, click};
-use crate::support::{Kind, Site, acquire, until};
+use crate::support::plans::{Batch, TestClick, click};
+use crate::support::{Kind, Site, acquire, campaign};
 
 crate::on_both!(racing_writers_agree);
 
@@ -56,44 +56,51 @@ async fn write(site: std::sync::Arc<Site>, writer: usize) -> usize {
     stale
 }
 
-/// While a key in the middle is taken, the keys before it are locked and those after it are free.
-async fn check_order(site: &Site, locked: bool) {
+/// Campaigns whose names sort by their number.
+const CAMPAIGNS: usize = 3_000;
+
+fn name(number: usize) -> String {
+    format!("campaign_{number:05}")
+}
+
+/// While a key in the middle is taken, all keys before it are locked and all after it are free.
+async fn check_order(site: &Site, keys: usize, locked: bool) {
     let mut ledger = site.open().await;
     let held = acquire(&mut ledger, 0).await;
-    let batch = Batch::new(&held, (0..4).map(|at| click(at, 1)).collect());
+    let step = CAMPAIGNS / keys;
+    let clicks = (0..keys).map(|at| TestClick { campaign: name(at * step).into(), ..click(0, 1) });
+    let batch = Batch::new(&held, clicks.collect());
     let rows = ledger.load(batch.keys()).await.unwrap();
     let campaigns = ledger.campaigns(&batch.campaigns).await.unwrap();
     let plan = batch.plan(&rows, &campaigns);
 
+    let middle = &batch.campaigns[keys / 2];
+    let of_batch = format!("campaign_id = ANY (ARRAY['{}'])", batch.campaigns.join("', '"));
     let mut blocker = site.pg().await;
     let mut taken = blocker.begin().await.unwrap();
-    taken
-        .execute("SELECT 1 FROM campaign_daily_spend WHERE campaign_id = 'campaign_2' FOR UPDATE")
-        .await
-        .unwrap();
+    let take =
+        format!("SELECT 1 FROM campaign_daily_spend WHERE campaign_id = '{middle}' FOR UPDATE");
+    taken.execute(&*take).await.unwrap();
     let write = async {
         if locked {
             let advances = batch.advances();
             let (advertisers, days) = (&batch.advertisers[..], &batch.days[..]);
-            ledger
-                .lock(LockKeys { generation: 1, advances: &advances, advertisers, days })
-                .await
-                .unwrap();
+            let keys = LockKeys { generation: 1, advances: &advances, advertisers, days };
+            ledger.lock(keys).await.unwrap();
         }
         ledger.apply(&plan).await.unwrap();
     };
     let look = async {
-        until(|| async {
-            site.rows("SELECT 'x' FROM pg_locks WHERE NOT granted").await.len() == 1
-        })
-        .await;
-        let free =
-            site.rows("SELECT campaign_id FROM campaign_daily_spend FOR UPDATE SKIP LOCKED").await;
-        let balances = site.rows("SELECT advertiser_id FROM advertiser_balances WHERE advertiser_id < 'advertiser_2' FOR UPDATE SKIP LOCKED").await;
+        site.somebody_waits().await;
+        let free = format!(
+            "SELECT campaign_id FROM campaign_daily_spend WHERE {of_batch} FOR UPDATE SKIP LOCKED"
+        );
+        let mut free = site.rows(&free).await;
+        free.sort();
         taken.rollback().await.unwrap();
-        let others = free.iter().filter(|id| id.starts_with("campaign_") && id.len() == 10);
-        assert_eq!(others.collect::<Vec<_>>(), ["campaign_3"], "locked: {locked}");
-        assert!(balances.is_empty(), "{balances:?}");
+        let after: Vec<_> =
+            batch.campaigns[keys / 2 + 1..].iter().map(|id| id.to_string()).collect();
+        assert!(free == after, "{keys} {locked}: {} free, {} expected", free.len(), after.len());
     };
     tokio::join!(write, look);
 }
@@ -101,42 +108,22 @@ async fn check_order(site: &Site, locked: bool) {
 #[tokio::test]
 async fn locks_are_taken_in_the_order_of_the_keys() {
     let site = Site::new(Kind::Postgres).await;
-    let mut ledger = site.open().await;
     // Rows are written backwards, so that the order of the table is not the order of the keys.
-    for campaign in (0..4).rev() {
-        let held = acquire(&mut ledger, 0).await;
-        Batch::new(&held, vec![click(campaign, 1)]).charge(&mut ledger, false).await.unwrap();
-    }
+    let mut ledger = site.open().await;
+    let campaigns: Vec<_> =
+        (0..CAMPAIGNS).rev().map(|n| NewCampaign { id: name(n), ..campaign(0) }).collect();
+    ledger.put_campaigns(&campaigns).await.unwrap();
+    let fill = "INSERT INTO campaign_daily_spend (campaign_id, day)
+                SELECT campaign_id, DATE '2026-11-21' FROM campaigns WHERE length(campaign_id) > 10
+                ORDER BY campaign_id DESC";
+    site.sql(fill).await;
     for analysed in [false, true] {
         if analysed {
             site.sql("VACUUM ANALYZE").await;
         }
-        check_order(&site, false).await;
-        check_order(&site, true).await;
+        for keys in [3, 300, CAMPAIGNS] {
+            check_order(&site, keys, false).await;
+            check_order(&site, keys, true).await;
+        }
     }
-    site.sql(
-        "INSERT INTO campaign_daily_spend (campaign_id, day) SELECT 'filler_' || n, DATE '2026-01-01' FROM generate_series(1, 50000) n;
-         INSERT INTO advertiser_balances (advertiser_id) SELECT 'filler_' || n FROM generate_series(1, 50000) n;
-         INSERT INTO campaigns (campaign_id, advertiser_id, cpc_micros) SELECT 'filler_' || n, 'x', 1 FROM generate_series(1, 50000) n",
-    )
-    .await;
-    site.sql("VACUUM ANALYZE").await;
-    check_order(&site, false).await;
-    check_order(&site, true).await;
-    // The generic plans go through the indexes.
-    let scans = "SELECT relname::text FROM pg_stat_user_tables WHERE relname IN ('campaigns', 'advertiser_balances') AND idx_scan > 0 ORDER BY 1";
-    until(|| async { site.rows(scans).await.len() == 2 }).await;
-}
-
-#[tokio::test]
-async fn the_settings_of_the_session_hold() {
-    let site = Site::new(Kind::Postgres).await;
-    let mut ledger = site.open().await;
-    ledger.clock_us().await.unwrap();
-    let mut admin = site.pg().await;
-    let row = sqlx::query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tollgate' AND datname = current_database()")
-        .fetch_one(&mut admin)
-        .await
-        .unwrap();
-    assert_eq!(row.get::<i64, _>(0), 1);
 }

@@ -3,7 +3,6 @@
 pub(crate) mod plans;
 pub(crate) mod postgres;
 
-use std::future::Future;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -135,6 +134,14 @@ impl Site {
         dump
     }
 
+    /// Returns as soon as a connection of this site waits for a row.
+    pub(crate) async fn somebody_waits(&self) {
+        let waiting = "SELECT 'x' FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while self.rows(waiting).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) async fn pg(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.unwrap()
     }
@@ -208,13 +215,6 @@ pub(crate) async fn acquire(ledger: &mut Ledger, partition: i32) -> plans::Held 
             generation: *generation,
         },
         other => panic!("not held: {other:?}"),
-    }
-}
-
-/// Asks again until the answer is yes.
-pub(crate) async fn until<F: Future<Output = bool>>(mut question: impl FnMut() -> F) {
-    while !question().await {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
 
