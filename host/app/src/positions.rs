@@ -68,9 +68,8 @@ impl Positions for LedgerPositions {
     }
 
     fn halted(&self, topic: &str, partition: i32, reason: &str) -> Result<(), PositionsError> {
-        // The lane finds the same halt again by looking at the log, so it is told and not enforced by the ledger.
-        tracing::error!(topic, partition, reason, "partition halted");
-        Ok(())
+        // Written down, because a log that was truncated looks whole again once it has grown.
+        self.with_ledger(async |ledger| ledger.halt(topic, partition, reason).await)
     }
 }
 

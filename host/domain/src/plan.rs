@@ -123,9 +123,9 @@ pub struct OutboxMessage {
 }
 
 impl OutboxMessage {
-    /// The message about a crossing.
+    /// The message about a crossing. `today` is false when the day was over already, which late clicks can do.
     #[must_use]
-    pub fn of(crossing: &Crossing, occurred_at_us: i64, generation: u64) -> Self {
+    pub fn of(crossing: &Crossing, today: bool, occurred_at_us: i64, generation: u64) -> Self {
         let DayKey { campaign, day } = &crossing.key;
         let (kind, name) = match crossing.kind {
             CrossingKind::Warn => ("BUDGET_WARNING", "warning"),
@@ -137,6 +137,7 @@ impl OutboxMessage {
             "campaign_id": &**campaign,
             "advertiser_id": &*crossing.advertiser,
             "day": day.to_string(),
+            "today": today,
             "level_ppm": level,
             "usage_ppm": crossing.usage_ppm,
             "spent_micros": crossing.spent.0,

@@ -249,7 +249,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         self.record(click, verdict, kind, occurred_at_us);
     }
 
-    /// Writes a crossing down, and tells about it unless it belongs to a day that is over.
+    /// Writes a crossing down, with the message that tells about it.
     fn record(
         &mut self,
         click: ResolvedClick,
@@ -279,10 +279,9 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             reason: self.plan.reasons[usize::from(verdict.reason)].name.clone(),
             round,
         };
-        if day.today {
-            let generation = self.context.generation;
-            self.plan.outbox.push(OutboxMessage::of(&crossing, occurred_at_us, generation));
-        }
+        let generation = self.context.generation;
+        let message = OutboxMessage::of(&crossing, day.today, occurred_at_us, generation);
+        self.plan.outbox.push(message);
         self.plan.crossings.push(crossing);
     }
 

@@ -33,7 +33,7 @@ CREATE TABLE campaigns (
   status              text NOT NULL DEFAULT 'ACTIVE' CHECK (status IN ('PENDING', 'ACTIVE', 'PAUSED', 'DELETED')),
   paused_reason       text,
   paused_day          date,
-  daily_budget_micros bigint CHECK (daily_budget_micros > 0),
+  daily_budget_micros bigint CHECK (daily_budget_micros >= 0),
   cpc_micros          bigint NOT NULL CHECK (cpc_micros >= 0),
   time_zone           text NOT NULL DEFAULT 'Asia/Seoul',
   -- Starts at the clock, so that it grows over a deletion and a new insertion, too.

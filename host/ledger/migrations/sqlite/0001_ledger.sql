@@ -33,7 +33,7 @@ CREATE TABLE campaigns (
   status              TEXT NOT NULL DEFAULT 'ACTIVE' CHECK (status IN ('PENDING', 'ACTIVE', 'PAUSED', 'DELETED')),
   paused_reason       TEXT,
   paused_day          TEXT,
-  daily_budget_micros INTEGER CHECK (daily_budget_micros > 0),
+  daily_budget_micros INTEGER CHECK (daily_budget_micros >= 0),
   cpc_micros          INTEGER NOT NULL CHECK (cpc_micros >= 0),
   time_zone           TEXT NOT NULL DEFAULT 'Asia/Seoul',
   -- Starts at the clock, so that it grows over a deletion and a new insertion, too.
