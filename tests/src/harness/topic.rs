@@ -80,12 +80,9 @@ impl Sender {
 
     /// Serves the producer until `due`.
     pub fn serve_until(&self, due: Instant) {
-        while let Some(left) = due.checked_duration_since(Instant::now()) {
-            if left.is_zero() {
-                return;
-            }
-            self.producer.poll(left);
-        }
+        self.producer.poll(Duration::ZERO);
+        // librdkafka waits in whole milliseconds and would spin for the rest, on a core that the host needs.
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 
     /// Waits until the broker has everything.
