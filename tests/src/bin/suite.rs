@@ -47,21 +47,30 @@ enum Task {
     },
 }
 
-fn main() -> Result<ExitCode> {
-    let good = match Task::parse() {
+fn main() -> ExitCode {
+    match run(Task::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the task has found everything good.
+fn run(task: Task) -> Result<bool> {
+    match task {
         Task::Demo { seconds, rate, json, plain } => {
-            demo::run(&demo::Options { seconds, rate, json, plain })?
+            demo::run(&demo::Options { seconds, rate, json, plain })
         }
-        Task::Test { filter } => test(&filter)?,
-        Task::Up => up::up().map(|()| true)?,
+        Task::Test { filter } => test(&filter),
+        Task::Up => up::up().map(|()| true),
         Task::Produce { rate, seconds, brokers } => {
-            up::produce_events(rate, seconds, brokers).map(|()| true)?
+            up::produce_events(rate, seconds, brokers).map(|()| true)
         }
-        Task::Bench { json, quick } => {
-            bench::run(&bench::Options { json, quick }).map(|()| true)?
-        }
-    };
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Task::Bench { json, quick } => bench::run(&bench::Options { json, quick }).map(|()| true),
+    }
 }
 
 /// Runs the tests of every crate against one set of servers.

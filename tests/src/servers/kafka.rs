@@ -22,6 +22,9 @@ pub const LIB_ENV: &str = "TOLLGATE_KAFKA_LIB";
 /// A name for the cluster's storage; any 16 bytes in base64 do, since each cluster is alone.
 const CLUSTER_ID: &str = "dG9sbGdhdGUtc3VpdGUtMQ";
 
+/// A broker lives for minutes here and shares few cores with what is tested: it has to be quick at once and quiet.
+const JVM: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
 /// Largest record, so that a 20 MB event can be produced.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -65,7 +68,8 @@ impl Kafka {
             .run()
             .context("install the package default-jre")?;
         let server = Launch::new("java")
-            .args(["-Xmx512m", "-XX:+UseG1GC", "-cp", &classes, "kafka.Kafka"])
+            .args(JVM)
+            .args(["-cp", &classes, "kafka.Kafka"])
             .args([&properties])
             .folder(folder.path())
             .log(&folder.file("server.log"))?

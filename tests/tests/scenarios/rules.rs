@@ -76,7 +76,7 @@ fn a_module_that_fails_on_a_click_harms_no_other() {
     let huge = i64::MAX.to_string();
     check_contained("above-cap", &answer("(local.get $rows)", &huge), "FENCE_BREACH");
     let beyond = format!("(block (result i32) {OUT_OF_BOUNDS})");
-    check_contained("beyond", &beyond, "RULE_TRAP");
+    check_contained("beyond", &beyond, "RULE_WRONG_ANSWERS");
 }
 
 /// Neither `check` nor `run` accepts a module, and both say why.

@@ -9,7 +9,7 @@ mod toolchain;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -75,8 +75,17 @@ enum Task {
     Check,
 }
 
-fn main() -> Result<()> {
-    let task = Arguments::parse().task;
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let steps = Steps::new();
     match task {
@@ -84,15 +93,15 @@ fn main() -> Result<()> {
         Task::Check => build::check(&root, &steps),
         Task::Produce { .. } => {
             build::host_and_suite(&root, &steps)?;
-            suite(&root, &task)
+            suite(&root, task)
         }
         Task::Demo { .. } => {
             prepare(&root, &steps, &[])?;
-            suite(&root, &task)
+            suite(&root, task)
         }
         Task::Test { .. } | Task::Up | Task::Bench { .. } => {
             prepare(&root, &steps, &[Need::Kafka, Need::Postgres, Need::Redis])?;
-            suite(&root, &task)
+            suite(&root, task)
         }
     }
 }
