@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Runtime;
 use tollgate_domain::batch::{Batch, Fates};
-use tollgate_domain::book::{Book, DayState, Status};
+use tollgate_domain::book::{Book, Status};
 use tollgate_domain::decide::{Context, decide};
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
@@ -17,7 +17,9 @@ use tollgate_domain::money::Micros;
 use tollgate_domain::rule::World;
 use tollgate_domain::slice::{Record, Slice, SliceBuilder, Source};
 use tollgate_engine::{Engine, EngineLimits, Rule, RuleSet};
-use tollgate_ledger::{Acquisition, Ledger, LedgerConfig, LockKeys, Module, NewCampaign, Part};
+use tollgate_ledger::{
+    Acquisition, Keys, Ledger, LedgerConfig, LockKeys, Module, NewCampaign, Part,
+};
 use tollgate_tests::harness::host::workspace;
 use tollgate_tests::harness::{ledger as reader, now_us};
 use tollgate_tests::servers::Servers;
@@ -191,7 +193,6 @@ impl Bench {
 
     fn charge(&mut self, slices: Vec<Slice>, book: &mut Book, always_lock: bool) {
         let batch = Batch::new(slices, book);
-        let mut lock = always_lock;
         self.runtime.block_on(async {
             while let Err(missing) = batch.resolve(book) {
                 let found = self.ledger.campaigns(&missing.campaigns).await.unwrap();
@@ -200,15 +201,12 @@ impl Bench {
                     book.unknown.remove(&campaign.id);
                     book.campaigns.insert(Arc::clone(&campaign.id), campaign);
                 }
-                lock |= !missing.advertisers.is_empty() || !missing.days.is_empty();
-                for advertiser in missing.advertisers {
-                    book.balances.insert(advertiser, Micros::ZERO);
-                }
-                for day in missing.days {
-                    book.days.insert(day, DayState::default());
-                }
+                let keys = Keys { advertisers: &missing.advertisers, days: &missing.days };
+                let rows = self.ledger.load(keys).await.unwrap();
+                book.balances.extend(rows.balances);
+                book.days.extend(rows.days);
             }
-            if lock {
+            if always_lock {
                 let keys = batch.resolve(book).unwrap().keys();
                 let advances = batch.advances(&vec![Fates::default(); batch.slices().len()]);
                 let keys = LockKeys {

@@ -75,7 +75,7 @@ pub async fn serve(listen: SocketAddr, admin: Arc<Admin>) -> anyhow::Result<()> 
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    let waiting = waiting_for(admin.status().as_ref());
+    let waiting = admin.waiting_for(admin.status().as_ref());
     if waiting.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
@@ -85,7 +85,8 @@ async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 
 async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
     let status = admin.status();
-    gauge!(Metric::Ready.name()).set(f64::from(u8::from(waiting_for(status.as_ref()).is_empty())));
+    gauge!(Metric::Ready.name())
+        .set(f64::from(u8::from(admin.waiting_for(status.as_ref()).is_empty())));
     if let Some(status) = &status {
         publish(status);
     }
@@ -94,7 +95,7 @@ async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
 
 async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
     let status = admin.status();
-    let waiting_for = waiting_for(status.as_ref());
+    let waiting_for = admin.waiting_for(status.as_ref());
     let partitions = status.map_or_else(Vec::new, |status| status.partitions);
     Json(StatusPage {
         ready: waiting_for.is_empty(),
@@ -112,6 +113,26 @@ impl Admin {
     fn status(&self) -> Option<Status> {
         self.lanes.borrow().as_ref().map(|lanes| lanes.status())
     }
+
+    /// What the host still waits for before it is ready.
+    fn waiting_for(&self, status: Option<&Status>) -> Vec<String> {
+        let mut waiting = Vec::new();
+        if self.stats.is_outage() {
+            waiting.push("the ledger is not available".to_owned());
+        }
+        let Some(status) = status else {
+            waiting.push("the host is starting".to_owned());
+            return waiting;
+        };
+        if status.is_ready() {
+            return waiting;
+        }
+        waiting.push(format!("topic: {}", status.topic.code()));
+        waiting.extend(status.topic_error.clone());
+        let lanes = status.lanes.iter();
+        waiting.extend(lanes.map(|lane| format!("lane {}: {}", lane.lane, lane.state.as_str())));
+        waiting
+    }
 }
 
 impl From<PartitionStatus> for PartitionLine {
@@ -124,20 +145,6 @@ impl From<PartitionStatus> for PartitionLine {
             halted: status.halt.map(|halt| halt.reason()),
         }
     }
-}
-
-/// What the host still waits for before it is ready.
-fn waiting_for(status: Option<&Status>) -> Vec<String> {
-    let Some(status) = status else { return vec!["the host is starting".to_owned()] };
-    if status.is_ready() {
-        return Vec::new();
-    }
-    let mut waiting = vec![format!("topic: {}", status.topic.code())];
-    waiting.extend(status.topic_error.clone());
-    for lane in &status.lanes {
-        waiting.push(format!("lane {}: {}", lane.lane, lane.state.as_str()));
-    }
-    waiting
 }
 
 fn publish(status: &Status) {

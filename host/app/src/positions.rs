@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 use tollgate_ledger::{self as ledger, Ledger, LedgerError};
-use tollgate_stream::{self as stream, Positions, PositionsError};
+use tollgate_stream::{self as stream, Halt, Positions, PositionsError};
 
 /// The ledger's side of reading.
 pub struct LedgerPositions {
@@ -64,7 +64,14 @@ impl Positions for LedgerPositions {
         let acquired = self.with_ledger(async |ledger| {
             ledger.acquire(&self.owner, topic, topic_id, partitions).await
         })?;
-        Ok(acquired.into_iter().map(|acquired| answer(acquired, topic, topic_id)).collect())
+        let low = |partition| {
+            partitions.iter().find(|(known, _)| *known == partition).map_or(0, |(_, low)| *low)
+        };
+        let answers = acquired.into_iter().map(|acquired| {
+            let low = low(acquired.partition);
+            answer(acquired, topic, topic_id, low)
+        });
+        Ok(answers.collect())
     }
 
     fn halted(&self, topic: &str, partition: i32, reason: &str) -> Result<(), PositionsError> {
@@ -73,19 +80,17 @@ impl Positions for LedgerPositions {
     }
 }
 
-fn answer(acquired: ledger::Acquired, topic: &str, topic_id: &str) -> stream::Acquired {
+fn answer(acquired: ledger::Acquired, topic: &str, topic_id: &str, low: i64) -> stream::Acquired {
     let partition = acquired.partition;
     let outcome = match acquired.result {
         ledger::Acquisition::Held { source, next_offset, .. } => {
             stream::Acquisition::Held { source: Arc::clone(&source), next_offset }
         }
         ledger::Acquisition::Halted { reason } => stream::Acquisition::Halted { reason },
-        ledger::Acquisition::TopicRecreated { known_id } => stream::Acquisition::Halted {
-            reason: format!(
-                "topic {topic:?} was re-created: the ledger knows the id {known_id}, the broker gives {topic_id}. \
-                 Add --accept-topic-id {topic_id} to the command when its records are to be charged."
-            ),
-        },
+        ledger::Acquisition::TopicRecreated { known_id } => {
+            let halt = Halt::recreated(topic, partition, low, &known_id, topic_id);
+            stream::Acquisition::Halted { reason: halt.reason() }
+        }
     };
     stream::Acquired { partition, outcome }
 }

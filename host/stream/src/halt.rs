@@ -14,9 +14,9 @@ pub struct Halt {
 }
 
 impl Halt {
-    /// Every code. The last stands for a reason that is the ledger's own, such as a topic that was re-created.
-    pub const CODES: [&'static str; 4] =
-        ["OFFSET_GONE", "LOG_TRUNCATED", "RECORD_DAMAGED", "HALTED_BY_LEDGER"];
+    /// Every code. The last stands for a reason that is the ledger's own, such as a partition that a person stopped.
+    pub const CODES: [&'static str; 5] =
+        ["OFFSET_GONE", "LOG_TRUNCATED", "RECORD_DAMAGED", "TOPIC_RECREATED", "HALTED_BY_LEDGER"];
 
     /// One text for logs and for the ledger.
     #[must_use]
@@ -69,6 +69,21 @@ impl Halt {
         }
     }
 
+    /// The topic has another id than the one that the ledger has read so far. `low` is where its log begins.
+    #[must_use]
+    pub fn recreated(topic: &str, partition: i32, low: i64, known_id: &str, id: &str) -> Self {
+        Self {
+            code: "TOPIC_RECREATED",
+            sentence: format!(
+                "the topic was created again: the ledger knows the id {known_id}, the broker gives {id}."
+            ),
+            command: format!(
+                "tollgate partition go-on --topic {topic} --partition {partition} --offset {low} \
+                 --accept-topic-id {id} --note \"{NOTE}\""
+            ),
+        }
+    }
+
     /// What the ledger answers: a reason that a lane told it before, or one of its own.
     pub(crate) fn by_ledger(topic: &str, partition: i32, low: i64, reason: &str) -> Self {
         let told = reason.split_once(": ").and_then(|(code, rest)| {
@@ -84,8 +99,13 @@ impl Halt {
     }
 }
 
+/// Stands where the operator says why.
+const NOTE: &str = "your reason";
+
 fn go_on(topic: &str, partition: i32, offset: i64) -> String {
-    format!("tollgate partition go-on --topic {topic} --partition {partition} --offset {offset}")
+    format!(
+        "tollgate partition go-on --topic {topic} --partition {partition} --offset {offset} --note \"{NOTE}\""
+    )
 }
 
 #[cfg(test)]
@@ -96,7 +116,9 @@ mod tests {
         let halt = Halt::judge("ad-events", 3, wanted, low, high);
         let found = halt.as_ref().map(|halt| (halt.code, halt.command.as_str()));
         let command = |offset| {
-            format!("tollgate partition go-on --topic ad-events --partition 3 --offset {offset}")
+            format!(
+                "tollgate partition go-on --topic ad-events --partition 3 --offset {offset} --note \"your reason\""
+            )
         };
         let expected = expected.map(|(code, offset)| (code, command(offset)));
         assert_eq!(found, expected.as_ref().map(|(code, command)| (*code, command.as_str())));
@@ -111,7 +133,10 @@ mod tests {
             (own.code, own.sentence.as_str()),
             ("HALTED_BY_LEDGER", "re-created: another id.")
         );
-        assert!(own.command.ends_with("--partition 3 --offset 5"));
+        assert!(own.command.contains("--partition 3 --offset 5 "));
+        let recreated = Halt::recreated("ad-events", 3, 2, "old", "new");
+        assert_eq!(Halt::by_ledger("ad-events", 3, 2, &recreated.reason()), recreated);
+        assert!(recreated.command.contains("--offset 2 --accept-topic-id new --note"));
     }
 
     #[test]

@@ -79,11 +79,11 @@ fn a_topic_made_anew_halts_until_a_person_says_how_to_go_on() {
     assert_eq!(while_running.len(), reasons.len());
     assert_eq!(scenario.done().unwrap(), 1_000);
     for reason in &reasons {
-        let (_, command) = reason.split_once("tollgate partition").expect(reason);
-        let (_, id) = reason.split_once("--accept-topic-id ").expect(reason);
-        let id = ["--accept-topic-id", id.split(' ').next().unwrap(), "--note", "a test"];
-        let words: Vec<&str> =
-            ["partition"].into_iter().chain(command.split_whitespace()).chain(id).collect();
+        // The command is pasted as it is printed; only its last word is quoted.
+        let (_, command) = reason.split_once("tollgate ").expect(reason);
+        let (plain, note) = command.split_once(" \"").expect(reason);
+        let note = note.trim_end().trim_end_matches('"');
+        let words: Vec<&str> = plain.split_whitespace().chain([note]).collect();
         scenario.setup.run(&words).unwrap();
     }
     scenario.wait_charged(&host).unwrap();

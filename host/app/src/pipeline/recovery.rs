@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tollgate_domain::batch::Batch;
+use tollgate_domain::book::Book;
 use tollgate_domain::dead::{Code, Rejection, Stage};
 use tollgate_domain::plan::Advance;
 use tollgate_domain::slice::Slice;
@@ -168,10 +169,14 @@ impl Writer {
 
     /// Opens the ledger again, however long it takes. Everything remembered is forgotten.
     fn reopen(&mut self, attempt: &mut u32) -> Result<(), Abandoned> {
-        self.state.book = tollgate_domain::book::Book::default();
+        self.state.book = Book::default();
+        self.parts.stats.set_outage(true);
         loop {
             match self.runtime.block_on(self.ledger.reopen()) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.parts.stats.set_outage(false);
+                    return Ok(());
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the ledger cannot be opened; trying again");
                     self.pause(attempt)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -23,6 +24,8 @@ const NEAR_MAX: usize = 50;
 #[derive(Debug)]
 pub struct Stats {
     inner: Mutex<Inner>,
+    /// Whether the ledger is away.
+    outage: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl Stats {
             near: BTreeMap::new(),
             rules: BTreeMap::new(),
         };
-        Ok(Self { inner: Mutex::new(inner) })
+        Ok(Self { inner: Mutex::new(inner), outage: AtomicBool::new(false) })
     }
 
     /// Takes in a committed batch. The book must have absorbed the plan.
@@ -118,6 +121,16 @@ impl Stats {
         inner.note_budgets(plan, book);
         drop(inner);
         record_metrics(plan, now_us, took, path);
+    }
+
+    /// Says that the ledger is away, or back.
+    pub fn set_outage(&self, outage: bool) {
+        self.outage.store(outage, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.outage.load(Ordering::Relaxed)
     }
 
     pub fn retried(&self, code: &'static str) {

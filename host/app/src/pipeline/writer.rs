@@ -15,7 +15,7 @@ use tollgate_domain::plan::{Advance, Plan};
 use tollgate_domain::rule::{RuleError, Rules};
 use tollgate_domain::slice::Slice;
 use tollgate_engine::Engine;
-use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, LockKeys, Rows};
+use tollgate_ledger::{Keys, Ledger, LedgerConfig, LedgerError, LockKeys, Rows};
 use tollgate_stream::Lanes;
 
 use super::clock::Clock;
@@ -101,7 +101,7 @@ impl Writer {
         while !self.parts.abandon.load(Ordering::Acquire) {
             match self.parts.gather.take(PATIENCE) {
                 Taken::End => return,
-                Taken::Nothing => self.state.book.trim(),
+                Taken::Nothing => {}
                 Taken::Batch(Gathered { slices, tickets, broken }) => {
                     for source in &broken {
                         self.parts.lanes.fenced(source);
@@ -112,6 +112,7 @@ impl Writer {
                     drop(tickets);
                 }
             }
+            self.state.book.trim();
             if self.clock_checked.elapsed() > CLOCK_CHECK {
                 self.check_clock();
             }
@@ -156,7 +157,7 @@ impl Writer {
     /// One attempt. When it fails no transaction is left open.
     fn try_charge(&mut self, batch: &Batch, path: WritePath) -> Result<(), BatchError> {
         let started = Instant::now();
-        let path = self.read_facts(batch, path)?;
+        self.read_facts(batch, path)?;
         let outcome = self.decide_and_apply(batch);
         let decision = match outcome {
             Ok(decision) => decision,
@@ -171,20 +172,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Brings the book up to what the batch needs. With `Locked`, or when rows are not remembered, the rows are
-    /// locked and a transaction is left open.
-    fn read_facts(&mut self, batch: &Batch, path: WritePath) -> Result<WritePath, LedgerError> {
+    /// Brings the book up to what the batch needs. With `Locked` the rows are locked and a transaction is left open.
+    fn read_facts(&mut self, batch: &Batch, path: WritePath) -> Result<(), LedgerError> {
         let book = &mut self.state.book;
-        let mut path = path;
         if let Err(missing) = batch.resolve(book) {
             self.runtime.block_on(read_campaigns(&mut self.ledger, book, &missing))?;
-            if let Err(missing) = batch.resolve(book) {
-                remember_placeholders(book, missing);
-                path = WritePath::Locked;
-            }
+        }
+        if let Err(missing) = batch.resolve(book) {
+            let keys = Keys { advertisers: &missing.advertisers, days: &missing.days };
+            let rows = self.runtime.block_on(self.ledger.load(keys))?;
+            remember(book, rows);
         }
         if path == WritePath::Remembered {
-            return Ok(path);
+            return Ok(());
         }
         let Ok(resolved) = batch.resolve(book) else {
             return Err(LedgerError::Unexpected("rows were read and are still missing".into()));
@@ -199,7 +199,7 @@ impl Writer {
         };
         let rows = self.runtime.block_on(self.ledger.lock(lock))?;
         remember(book, rows);
-        Ok(path)
+        Ok(())
     }
 
     fn decide_and_apply<'b>(&mut self, batch: &'b Batch) -> Result<Decision<'b>, BatchError> {
@@ -295,16 +295,6 @@ async fn read_campaigns(
         book.campaigns.insert(Arc::clone(&campaign.id), campaign);
     }
     Ok(())
-}
-
-/// Puts zero where rows are not remembered, so that their keys are known; locking replaces it at once.
-fn remember_placeholders(book: &mut Book, missing: Missing) {
-    for advertiser in missing.advertisers {
-        book.balances.entry(advertiser).or_default();
-    }
-    for day in missing.days {
-        book.days.entry(day).or_default();
-    }
 }
 
 fn remember(book: &mut Book, rows: Rows) {

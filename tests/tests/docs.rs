@@ -1,0 +1,85 @@
+//! The documents are true: every command they show exists, and every folder they name is there.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn documents() -> Vec<(PathBuf, String)> {
+    let folders = ["", "host", "rules", "wit", "config", "tests"].map(|folder| root().join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
+    let documents =
+        files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    documents.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+/// Words after each `prefix` in code, up to the first that is no plain word.
+fn commands(prefix: &str) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    for (_, text) in documents() {
+        for (at, _) in text.match_indices(prefix) {
+            let before = text[..at].chars().next_back();
+            if !before.is_none_or(|letter| matches!(letter, '`' | '\n' | '/')) {
+                continue;
+            }
+            let rest = text[at + prefix.len()..].split(['`', '\n']).next().unwrap_or_default();
+            let is_word = |word: &&str| {
+                word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-')
+            };
+            let words = rest.split([' ', ',']).take_while(is_word).filter(|word| !word.is_empty());
+            let words = words.take_while(|word| !word.starts_with('-')).map(str::to_owned);
+            found.insert(words.collect());
+        }
+    }
+    found
+}
+
+fn knows(program: &Path, words: &[String]) -> bool {
+    let output =
+        Command::new(program).args(words).arg("--help").output().expect("the program is built");
+    output.status.success()
+}
+
+#[test]
+fn every_command_of_tollgate_exists() {
+    let program = root().join("target/release/tollgate");
+    let commands = commands("tollgate ");
+    assert!(commands.len() >= 6, "the documents show few commands: {commands:?}");
+    for words in commands {
+        assert!(
+            knows(&program, &words[..words.len().min(2)])
+                || knows(&program, &words[..words.len().min(1)]),
+            "tollgate {words:?}"
+        );
+    }
+}
+
+#[test]
+fn every_task_exists() {
+    let program = root().join("target/debug/tollgate-xtask");
+    let commands = commands("cargo xtask ");
+    assert!(commands.len() >= 5, "the documents show few tasks: {commands:?}");
+    for words in commands {
+        assert!(knows(&program, &words[..words.len().min(1)]), "cargo xtask {words:?}");
+    }
+}
+
+#[test]
+fn every_place_that_is_named_exists() {
+    for (document, text) in documents() {
+        let folder = document.parent().unwrap();
+        for place in text.split('`').skip(1).step_by(2) {
+            let is_place = place.contains('/')
+                && place.is_ascii()
+                && !place.contains([' ', ':', '{', '<', '*', '$']);
+            if !is_place || place.starts_with("target/") || place.starts_with('/') {
+                continue;
+            }
+            let exists = [folder.join(place), root().join(place), root().join("host").join(place)];
+            assert!(exists.iter().any(|path| path.exists()), "{}: {place}", document.display());
+        }
+    }
+}
