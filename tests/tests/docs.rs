@@ -16,13 +16,13 @@ fn documents() -> Vec<(PathBuf, String)> {
     documents.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Words after each `prefix` in code, up to the first that is no plain word.
-fn commands(prefix: &str) -> BTreeSet<Vec<String>> {
+/// Words after each `prefix` that stands behind one of `starts`, up to the first that is no plain word.
+fn commands(prefix: &str, starts: &[char]) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for (_, text) in documents() {
         for (at, _) in text.match_indices(prefix) {
             let before = text[..at].chars().next_back();
-            if !before.is_none_or(|letter| matches!(letter, '`' | '\n' | '/')) {
+            if !before.is_some_and(|letter| starts.contains(&letter)) {
                 continue;
             }
             let rest = text[at + prefix.len()..].split(['`', '\n']).next().unwrap_or_default();
@@ -46,7 +46,7 @@ fn knows(program: &Path, words: &[String]) -> bool {
 #[test]
 fn every_command_of_tollgate_exists() {
     let program = root().join("target/release/tollgate");
-    let commands = commands("tollgate ");
+    let commands = commands("tollgate ", &['`', '/']);
     assert!(commands.len() >= 6, "the documents show few commands: {commands:?}");
     for words in commands {
         assert!(
@@ -60,7 +60,7 @@ fn every_command_of_tollgate_exists() {
 #[test]
 fn every_task_exists() {
     let program = root().join("target/debug/tollgate-xtask");
-    let commands = commands("cargo xtask ");
+    let commands = commands("cargo xtask ", &['`', '\n']);
     assert!(commands.len() >= 5, "the documents show few tasks: {commands:?}");
     for words in commands {
         assert!(knows(&program, &words[..words.len().min(1)]), "cargo xtask {words:?}");
