@@ -135,6 +135,7 @@ fn latency(servers: &Servers, seconds: u32) -> Result<Value> {
     let mut generator = Generator::new(clicks_only(true), &known);
     let mut run = |seconds| -> Result<_> {
         let (mut host, tally) = (Host::start(&setup)?, Tally::default());
+        host.wait_settled(8)?;
         produce(&sender, &mut generator, LATENCY_RATE, seconds, &tally)?;
         let produced = tally.produced();
         let status = host.wait_status("the host to charge", Duration::from_secs(60), |status| {

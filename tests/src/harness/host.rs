@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -70,6 +70,8 @@ pub struct Status {
 #[serde(default)]
 pub struct Partition {
     pub partition: i32,
+    pub lane: usize,
+    pub next_offset: Option<i64>,
     /// Why it is not read, and how to go on.
     pub halted: Option<String>,
 }
@@ -242,6 +244,27 @@ impl Host {
     ) -> Result<Status> {
         wait_until(what, limit, || self.status().ok().filter(&wanted))
             .with_context(|| self.log_tail())
+    }
+
+    /// Waits until the lanes have shared out `partitions` and nothing has moved for a while: lanes join a group one
+    /// after the other, and each time partitions move.
+    ///
+    /// # Errors
+    /// They do not settle in time.
+    pub fn wait_settled(&self, partitions: usize) -> Result<()> {
+        const CALM: Duration = Duration::from_secs(3);
+        let mut since = (Vec::new(), Instant::now());
+        wait_until("the partitions to settle", Duration::from_secs(60), || {
+            let held = self.status().ok()?.partitions;
+            if held.len() != partitions || held.iter().any(|one| one.next_offset.is_none()) {
+                return None;
+            }
+            let lanes: Vec<usize> = held.iter().map(|one| one.lane).collect();
+            if since.0 != lanes {
+                since = (lanes, Instant::now());
+            }
+            (since.1.elapsed() >= CALM).then_some(())
+        })
     }
 
     /// Code and body of an answer of the admin listener.
