@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::until;
 
-const POM: &str = "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\
+const POM: &str = "<project>\
 <modelVersion>4.0.0</modelVersion><groupId>tollgate</groupId><artifactId>kafka</artifactId>\
 <version>1</version><dependencies>\
 <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>\
