@@ -51,6 +51,8 @@ pub struct ResolvedDay {
     pub campaign: u32,
     pub day: Day,
     pub state: DayState,
+    /// It was told already that the fence refused a pause on this day.
+    pub refusal_told: bool,
 }
 
 /// Names a click of the batch.
@@ -102,6 +104,12 @@ impl Missing {
 }
 
 impl Batch {
+    /// A batch of nothing, for decisions that no click has led to.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { slices: Vec::new(), parties: Vec::new(), party_of: Vec::new() }
+    }
+
     #[must_use]
     pub fn new(slices: Vec<Slice>, book: &Book) -> Self {
         let mut parties = Vec::new();
@@ -189,7 +197,31 @@ impl Batch {
     }
 }
 
-impl Resolved<'_> {
+impl<'b> Resolved<'b> {
+    /// A fresh look at campaigns, each with its own present day, without any click. Campaigns that the book knows to
+    /// be unknown are left out.
+    ///
+    /// # Errors
+    /// The rows that have to be read first.
+    pub fn look(
+        book: &'b Book,
+        campaigns: &[Arc<str>],
+        now_us: i64,
+    ) -> Result<Resolved<'b>, Missing> {
+        let mut resolver = Resolver::new(book);
+        for id in campaigns {
+            let Some(campaign) = book.campaigns.get(id) else {
+                if !book.unknown.contains(id) {
+                    resolver.missing.campaigns.push(Arc::clone(id));
+                }
+                continue;
+            };
+            let at = resolver.campaign(campaign);
+            resolver.day(at, campaign.zone.day(now_us));
+        }
+        resolver.finish()
+    }
+
     /// Keys of all rows that the batch touches, sorted: what has to be locked.
     #[must_use]
     pub fn keys(&self) -> Missing {
@@ -270,10 +302,14 @@ impl<'b> Resolver<'b> {
             );
             return reject(Code::AdvertiserMismatch, sentence);
         }
+        Ok(self.campaign(campaign))
+    }
+
+    fn campaign(&mut self, campaign: &'b Campaign) -> u32 {
         let advertiser = self.advertiser(&campaign.advertiser);
         self.campaigns.push(ResolvedCampaign { campaign, advertiser });
         self.last_day.push(None);
-        Ok((self.campaigns.len() - 1) as u32)
+        (self.campaigns.len() - 1) as u32
     }
 
     fn advertiser(&mut self, id: &'b Arc<str>) -> u32 {
@@ -309,12 +345,13 @@ impl<'b> Resolver<'b> {
         }
         let id = &self.campaigns[campaign as usize].campaign.id;
         let key = DayKey { campaign: Arc::clone(id), day };
+        let refusal_told = self.book.refusals.contains(&key);
         let state = self.book.days.get(&key).copied().unwrap_or_else(|| {
             self.missing.days.push(key);
             DayState::default()
         });
         let at = self.days.len() as u32;
-        self.days.push(ResolvedDay { campaign, day, state });
+        self.days.push(ResolvedDay { campaign, day, state, refusal_told });
         self.day_at.insert((campaign, day), at);
         at
     }

@@ -96,6 +96,8 @@ pub struct Book {
     /// Campaigns that the ledger was asked for and does not have. Holds for one batch only, because a campaign may
     /// be loaded at any moment.
     pub unknown: HashSet<Arc<str>>,
+    /// Days of which it was told that the fence refused a pause; the ledger tells it once in any case.
+    pub refusals: HashSet<DayKey>,
 }
 
 impl Book {
@@ -110,6 +112,7 @@ impl Book {
         for day in &plan.days {
             self.days.insert(day.key.clone(), day.new);
         }
+        self.refusals.extend(plan.refusals.iter().cloned());
         for change in &plan.statuses {
             if let Some(campaign) = self.campaigns.get_mut(&change.campaign) {
                 campaign.status = change.status;
@@ -121,7 +124,8 @@ impl Book {
 
     /// Forgets everything when too much is remembered, so that memory stays bounded.
     pub fn trim(&mut self) {
-        if self.campaigns.len() + self.balances.len() + self.days.len() > Self::ROWS_MAX {
+        let maps = self.campaigns.len() + self.balances.len() + self.days.len();
+        if maps + self.refusals.len() > Self::ROWS_MAX {
             *self = Self::default();
         }
     }

@@ -75,16 +75,23 @@ impl Zone {
         }
         let date = self.local(at_us).date();
         let day = Day::from_date(date);
-        let bound = |date: Date| {
-            self.zone
-                .to_ambiguous_zoned(date.at(0, 0, 0, 0))
-                .compatible()
-                .map(|z| z.timestamp().as_microsecond())
-        };
-        if let (Ok(start), Ok(end)) = (bound(date), date.tomorrow().and_then(bound)) {
+        if let (Some(start), Some(end)) = (self.start_us(day), self.end_us(day)) {
             self.known.set((start, end, day));
         }
         day
+    }
+
+    /// When a day begins, in microseconds; `None` at the calendar's ends.
+    #[must_use]
+    pub fn start_us(&self, day: Day) -> Option<i64> {
+        let midnight = self.zone.to_ambiguous_zoned(day.date().at(0, 0, 0, 0)).compatible();
+        midnight.ok().map(|midnight| midnight.timestamp().as_microsecond())
+    }
+
+    /// When the next day begins, 23 to 25 hours later.
+    #[must_use]
+    pub fn end_us(&self, day: Day) -> Option<i64> {
+        day.0.checked_add(1).and_then(|next| self.start_us(Day(next)))
     }
 
     /// Date, minute and weekday of an instant given in microseconds.

@@ -75,6 +75,27 @@ pub fn decide<'a>(
     Ok(Decision { plan, faults: log.faults, first_fault: log.first })
 }
 
+/// Looks afresh at campaigns without any click: who is due to be warned about, paused or resumed, because a day has
+/// begun or a budget has changed.
+///
+/// # Errors
+/// As `decide`.
+pub fn look(
+    resolved: &Resolved<'_>,
+    context: &Context<'_>,
+    rules: &mut dyn Rules,
+) -> Result<Decision<'static>, RuleError> {
+    static NO_CLICKS: Batch = Batch::empty();
+    let tables = Tables::new(&NO_CLICKS, resolved, context.hints);
+    let mut work = Work { resolved, context, tables: &tables, log: FaultLog::default() };
+    let mut running = Running::new(&NO_CLICKS, resolved, context, reasons(rules));
+    for range in chunks(resolved.days.len(), context.rule_rows_max) {
+        work.look_range(range, rules, &mut running)?;
+    }
+    let log = work.log;
+    Ok(Decision { plan: running.into_plan(Vec::new()), faults: log.faults, first_fault: log.first })
+}
+
 /// Reasons of the pricing rule, then those of the threshold rule.
 fn reasons(rules: &dyn Rules) -> Vec<ReasonName> {
     let both = rules.pricing().reasons.iter().chain(&rules.threshold().reasons);
@@ -239,6 +260,34 @@ impl Work<'_, '_> {
         Ok(())
     }
 
+    /// A day that makes the rule fail is left as it is.
+    fn look_range(
+        &mut self,
+        range: Range<usize>,
+        rules: &mut dyn Rules,
+        running: &mut Running<'_, '_, '_>,
+    ) -> Result<(), RuleError> {
+        let movements = range.clone().map(|day| (day as u32, Micros::ZERO));
+        match self.ask(movements, rules, running) {
+            Ok(verdicts) => {
+                let base = rules.pricing().reasons.len() as u16;
+                for (row, day) in range.enumerate() {
+                    let reason = base + reason_at(rules.threshold(), verdicts.reason[row]);
+                    running.look(day as u32, &running::Verdict::at(&verdicts, row, reason));
+                }
+                return Ok(());
+            }
+            Err(RuleError::Fault(fault)) => self.log.note(&fault),
+            Err(host) => return Err(host),
+        }
+        if range.len() > 1 {
+            for half in halves(range) {
+                self.look_range(half, rules, running)?;
+            }
+        }
+        Ok(())
+    }
+
     fn verdicts(
         &self,
         priced: &Priced,
@@ -248,6 +297,15 @@ impl Work<'_, '_> {
     ) -> Result<Verdicts, RuleError> {
         let clicks = &self.resolved.clicks;
         let movements = range.map(|at| (clicks[priced.click[at] as usize].day, priced.charge[at]));
+        self.ask(movements, rules, running)
+    }
+
+    fn ask(
+        &self,
+        movements: impl Iterator<Item = (u32, Micros)>,
+        rules: &mut dyn Rules,
+        running: &Running<'_, '_, '_>,
+    ) -> Result<Verdicts, RuleError> {
         let needs = rules.threshold().needs;
         let facts = self.tables.threshold(needs, running.day_columns(needs), movements);
         let verdicts = rules.judge(&facts)?;

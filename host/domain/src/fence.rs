@@ -4,6 +4,7 @@
 use crate::dead::Code;
 use crate::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
 use crate::money::{Micros, PPM};
+use crate::notice::Message;
 use crate::rule::{Description, Fault, PriceSource};
 
 /// Limits that rules cannot move.
@@ -106,6 +107,63 @@ pub fn check_verdicts(
                 Micros(amount)
             ));
         }
+    }
+    Ok(())
+}
+
+/// How much a notification rule may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// Messages about one happening.
+    pub messages_max: usize,
+    pub title_bytes_max: usize,
+    pub body_bytes_max: usize,
+    pub delay_minutes_max: u32,
+}
+
+impl Default for MessageLimits {
+    fn default() -> Self {
+        Self {
+            messages_max: 20,
+            title_bytes_max: 300,
+            body_bytes_max: 8_000,
+            delay_minutes_max: 48 * 60,
+        }
+    }
+}
+
+/// Checks the messages of one call: each about a happening that was asked about, with a name for a route, words, and
+/// within the limits. Whether the route exists is the configuration's matter.
+///
+/// # Errors
+/// The first breach.
+pub fn check_messages(
+    happenings: usize,
+    messages: &[Message],
+    limits: MessageLimits,
+) -> Result<(), Fault> {
+    let mut told = vec![0_usize; happenings];
+    for (at, message) in messages.iter().enumerate() {
+        let Some(told) = told.get_mut(message.happening as usize) else {
+            return breach(format!("message {at} is about happening {}", message.happening));
+        };
+        *told += 1;
+        let (title, body) = (message.title.len(), message.body.len());
+        let wrong = if *told > limits.messages_max {
+            format!("is one of more than {} about one happening", limits.messages_max)
+        } else if message.route.is_empty() || message.route.len() > 64 {
+            format!("names the route {:?}", message.route)
+        } else if title == 0 || title > limits.title_bytes_max {
+            format!("has a title of {title} bytes, allowed is 1 to {}", limits.title_bytes_max)
+        } else if body > limits.body_bytes_max {
+            format!("has a body of {body} bytes, allowed is {}", limits.body_bytes_max)
+        } else if message.delay_minutes > limits.delay_minutes_max {
+            let (delay, most) = (message.delay_minutes, limits.delay_minutes_max);
+            format!("is held back {delay} minutes, allowed is {most}")
+        } else {
+            continue;
+        };
+        return breach(format!("message {at} {wrong}"));
     }
     Ok(())
 }

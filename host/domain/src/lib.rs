@@ -13,6 +13,7 @@ pub mod event;
 pub mod facts;
 pub mod fence;
 pub mod money;
+pub mod notice;
 pub mod plan;
 pub mod rule;
 pub mod slice;

@@ -7,6 +7,7 @@ use crate::book::{DayKey, DayState, Status};
 use crate::day::Day;
 use crate::dead::DeadLetter;
 use crate::money::Micros;
+use crate::notice::{HappeningFacts, HappeningKind};
 use crate::rule::PriceSource;
 use crate::slice::Source;
 
@@ -29,6 +30,10 @@ pub struct Plan<'a> {
     pub dead: Vec<DeadLetter>,
     /// Pauses that the fence refused because the ledger's own spend was below the floor.
     pub pauses_refused: u64,
+    /// Days for which such a refusal is told; it is told once a day.
+    pub refusals: Vec<DayKey>,
+    /// What the batch charged after a pause.
+    pub overspent: Micros,
 }
 
 /// Moves a partition's next offset, if it still is where the batch began and this process still holds it.
@@ -103,7 +108,8 @@ pub struct Crossing {
     /// Usage that the rule decided on.
     pub usage_ppm: u32,
     pub spent: Micros,
-    pub budget: Micros,
+    /// `None` when a campaign is resumed because it has no budget any more.
+    pub budget: Option<Micros>,
     /// Name of the rule's reason.
     pub reason: String,
     /// Version of the campaign that a pause or resume makes, so that a pause after a resume is a crossing of its
@@ -114,11 +120,10 @@ pub struct Crossing {
 /// Something to tell the outside after the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxMessage {
-    /// Stable key: delivered at least once, always under this key.
+    /// Stable key: told once, and delivered under keys that begin with it.
     pub key: String,
-    /// `BUDGET_WARNING`, `CAMPAIGN_PAUSED`, `CAMPAIGN_RESUMED`.
-    pub kind: &'static str,
-    /// JSON object.
+    pub kind: HappeningKind,
+    /// `HappeningFacts` as JSON.
     pub payload: String,
 }
 
@@ -127,29 +132,35 @@ impl OutboxMessage {
     #[must_use]
     pub fn of(crossing: &Crossing, today: bool, occurred_at_us: i64, generation: u64) -> Self {
         let DayKey { campaign, day } = &crossing.key;
-        let (kind, name) = match crossing.kind {
-            CrossingKind::Warn => ("BUDGET_WARNING", "warning"),
-            CrossingKind::Pause => ("CAMPAIGN_PAUSED", "pause"),
-            CrossingKind::Resume => ("CAMPAIGN_RESUMED", "resume"),
+        let name = match crossing.kind {
+            CrossingKind::Warn => "warning",
+            CrossingKind::Pause => "pause",
+            CrossingKind::Resume => "resume",
         };
-        let (level, budget, round) = (crossing.level_ppm, crossing.budget.0, crossing.round);
-        let payload = serde_json::json!({
-            "campaign_id": &**campaign,
-            "advertiser_id": &*crossing.advertiser,
-            "day": day.to_string(),
-            "today": today,
-            "level_ppm": level,
-            "usage_ppm": crossing.usage_ppm,
-            "spent_micros": crossing.spent.0,
-            "daily_budget_micros": budget,
-            "reason": crossing.reason,
-            "occurred_at_us": occurred_at_us,
-            "generation": generation,
-        });
+        let level = crossing.level_ppm;
+        let budget = crossing.budget.map_or_else(|| "none".to_owned(), |budget| budget.0.to_string());
+        let round = crossing.round;
         Self {
             key: format!("{name}:{campaign}:{day}:{level}:{budget}:{round}"),
-            kind,
-            payload: payload.to_string(),
+            kind: crossing.kind.into(),
+            payload: HappeningFacts::of(crossing, today, occurred_at_us, generation).to_json(),
+        }
+    }
+
+    /// The message about a pause that the fence refused; one a campaign and day.
+    #[must_use]
+    pub fn pause_refused(crossing: &Crossing, occurred_at_us: i64, generation: u64) -> Self {
+        let DayKey { campaign, day } = &crossing.key;
+        let detail = "The ledger's own spend is below fence.pause_floor, so the campaign goes on. Look at what \
+                      writes the counter in Redis, or at the threshold rule.";
+        let facts = HappeningFacts {
+            detail: detail.to_owned(),
+            ..HappeningFacts::of(crossing, true, occurred_at_us, generation)
+        };
+        Self {
+            key: format!("pause-refused:{campaign}:{day}"),
+            kind: HappeningKind::PauseRefused,
+            payload: facts.to_json(),
         }
     }
 }

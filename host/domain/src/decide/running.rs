@@ -48,6 +48,7 @@ struct RunningDay {
     state: DayState,
     today: bool,
     moved: bool,
+    refusal_told: bool,
 }
 
 pub(super) struct Running<'a, 'w, 'r> {
@@ -82,6 +83,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 state: day.state,
                 today: zone.day(context.now_us) == day.day,
                 moved: false,
+                refusal_told: day.refusal_told,
             }
         });
         Self {
@@ -105,6 +107,8 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 reasons,
                 dead: Vec::new(),
                 pauses_refused: 0,
+                refusals: Vec::new(),
+                overspent: Micros::ZERO,
             },
         }
     }
@@ -166,8 +170,9 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         };
         let (_, paused) = day.state.levels(campaign.campaign.daily_budget);
         if paused != 0 {
-            let overspent = day.state.overspent.0.saturating_add(charge.0);
-            day.state.overspent = Micros(overspent);
+            let after = |sum: Micros| Micros(sum.0.saturating_add(charge.0));
+            day.state.overspent = after(day.state.overspent);
+            self.plan.overspent = after(self.plan.overspent);
         }
         day.state.spent = spent;
         day.moved = true;
@@ -188,8 +193,14 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             balance_after: balance,
             reason,
         });
-        self.carry_out(click, verdict, event.occurred_at_us);
+        self.carry_out((click.campaign, click.day), verdict, event.occurred_at_us);
         Ok(())
+    }
+
+    /// Carries out a verdict that no click has led to.
+    pub(super) fn look(&mut self, day: u32, verdict: &Verdict) {
+        let campaign = self.resolved.days[day as usize].campaign;
+        self.carry_out((campaign, day), verdict, self.context.now_us);
     }
 
     /// The plan with everything that moved, and the dead letters of clicks that could not be charged.
@@ -212,10 +223,11 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         self.plan
     }
 
-    fn carry_out(&mut self, click: ResolvedClick, verdict: &Verdict, occurred_at_us: i64) {
-        let budget = self.resolved.campaigns[click.campaign as usize].campaign.daily_budget;
-        let day = &mut self.days[click.day as usize];
-        let campaign = &mut self.campaigns[click.campaign as usize];
+    fn carry_out(&mut self, at: (u32, u32), verdict: &Verdict, occurred_at_us: i64) {
+        let (campaign_at, day_at) = (at.0 as usize, at.1 as usize);
+        let budget = self.resolved.campaigns[campaign_at].campaign.daily_budget;
+        let day = &mut self.days[day_at];
+        let campaign = &mut self.campaigns[campaign_at];
         let (warned, paused) = day.state.levels(budget);
         let kind = match verdict.action {
             action::WARN if verdict.level_ppm > warned && budget.is_some() => {
@@ -223,14 +235,14 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 CrossingKind::Warn
             }
             action::PAUSE if !fence::may_pause(day.state.spent, budget, self.context.fence) => {
-                self.plan.pauses_refused += 1;
+                self.refuse_pause(at, verdict, occurred_at_us);
                 return;
             }
             action::PAUSE if day.today && paused == 0 && campaign.status == Status::Active => {
                 set_levels(&mut day.state, budget, warned, verdict.level_ppm);
                 campaign.status = Status::Paused;
                 campaign.paused_by_budget = true;
-                campaign.paused_day = Some(self.resolved.days[click.day as usize].day);
+                campaign.paused_day = Some(self.resolved.days[day_at].day);
                 campaign.version += 1;
                 CrossingKind::Pause
             }
@@ -246,43 +258,48 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             }
             _ => return,
         };
-        self.record(click, verdict, kind, occurred_at_us);
+        day.moved = true;
+        let crossing = self.crossing(at, verdict, kind);
+        let (today, generation) = (self.days[day_at].today, self.context.generation);
+        let message = OutboxMessage::of(&crossing, today, occurred_at_us, generation);
+        self.plan.outbox.push(message);
+        self.plan.crossings.push(crossing);
     }
 
-    /// Writes a crossing down, with the message that tells about it.
-    fn record(
-        &mut self,
-        click: ResolvedClick,
-        verdict: &Verdict,
-        kind: CrossingKind,
-        occurred_at_us: i64,
-    ) {
-        let campaign = self.resolved.campaigns[click.campaign as usize].campaign;
-        let day = &self.days[click.day as usize];
+    /// Counts a pause that the fence does not allow, and tells it once a day.
+    fn refuse_pause(&mut self, at: (u32, u32), verdict: &Verdict, occurred_at_us: i64) {
+        self.plan.pauses_refused += 1;
+        let day = &mut self.days[at.1 as usize];
+        if !day.today || std::mem::replace(&mut day.refusal_told, true) {
+            return;
+        }
+        let crossing = self.crossing(at, verdict, CrossingKind::Pause);
+        let generation = self.context.generation;
+        let message = OutboxMessage::pause_refused(&crossing, occurred_at_us, generation);
+        self.plan.outbox.push(message);
+        self.plan.refusals.push(crossing.key);
+    }
+
+    fn crossing(&self, at: (u32, u32), verdict: &Verdict, kind: CrossingKind) -> Crossing {
+        let campaign = self.resolved.campaigns[at.0 as usize].campaign;
         let round = match kind {
             CrossingKind::Warn => 0,
-            CrossingKind::Pause | CrossingKind::Resume => {
-                self.campaigns[click.campaign as usize].version
-            }
+            CrossingKind::Pause | CrossingKind::Resume => self.campaigns[at.0 as usize].version,
         };
-        let crossing = Crossing {
+        Crossing {
             key: DayKey {
                 campaign: Arc::clone(&campaign.id),
-                day: self.resolved.days[click.day as usize].day,
+                day: self.resolved.days[at.1 as usize].day,
             },
             advertiser: Arc::clone(&campaign.advertiser),
             kind,
             level_ppm: verdict.level_ppm,
             usage_ppm: verdict.usage_ppm,
-            spent: day.state.spent,
-            budget: campaign.daily_budget.unwrap_or(Micros::ZERO),
+            spent: self.days[at.1 as usize].state.spent,
+            budget: campaign.daily_budget,
             reason: self.plan.reasons[usize::from(verdict.reason)].name.clone(),
             round,
-        };
-        let generation = self.context.generation;
-        let message = OutboxMessage::of(&crossing, day.today, occurred_at_us, generation);
-        self.plan.outbox.push(message);
-        self.plan.crossings.push(crossing);
+        }
     }
 
     fn move_balances(&mut self) {

@@ -6,7 +6,7 @@ use crate::batch::{Batch, Resolved};
 use crate::decide::Hint;
 use crate::facts::{
     ABSENT_MICROS, CampaignColumns, CampaignDayColumns, ClickColumns, MovementColumns,
-    PricingFacts, ThresholdFacts,
+    PricingFacts, ThresholdFacts, day_state,
 };
 use crate::money::Micros;
 use crate::rule::Needs;
@@ -68,8 +68,11 @@ impl<'t> Tables<'t> {
         let mut texts = TextTable::new(needs.texts);
         let campaigns = self.campaigns(needs, &mut texts);
         if needs.counter {
-            let counters = days.campaign.iter().map(|campaign| {
-                micros(self.hints.get(*campaign as usize).and_then(|hint| hint.counter))
+            // The counter is about the campaign's present day, and says nothing about another one.
+            let counters = days.campaign.iter().zip(&days.state).map(|(campaign, state)| {
+                let hint = self.hints.get(*campaign as usize);
+                let counter = hint.and_then(|hint| hint.counter);
+                micros(counter.filter(|_| state & day_state::TODAY != 0))
             });
             days.counter_micros = counters.collect();
         }

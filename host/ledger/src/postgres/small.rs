@@ -133,14 +133,14 @@ fn bind_events<'q>(query: Statement<'q>, plan: &'q Plan<'_>) -> Statement<'q> {
         .bind(crossings.iter().map(|c| c.key.day.0).collect::<Vec<_>>())
         .bind(crossings.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>())
         .bind(number(|c| i64::from(c.level_ppm)))
-        .bind(number(|c| c.budget.0))
+        .bind(number(|c| c.budget.map_or(-1, |budget| budget.0)))
         .bind(number(|c| c.round))
         .bind(crossings.iter().map(|c| &*c.advertiser).collect::<Vec<_>>())
         .bind(number(|c| i64::from(c.usage_ppm)))
         .bind(number(|c| c.spent.0))
         .bind(crossings.iter().map(|c| c.reason.as_str()).collect::<Vec<_>>())
         .bind(plan.outbox.iter().map(|m| m.key.as_str()).collect::<Vec<_>>())
-        .bind(plan.outbox.iter().map(|m| m.kind).collect::<Vec<_>>())
+        .bind(plan.outbox.iter().map(|m| m.kind.as_str()).collect::<Vec<_>>())
         .bind(plan.outbox.iter().map(|m| m.payload.as_str()).collect::<Vec<_>>())
 }
 

@@ -144,7 +144,7 @@ async fn crossings(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()> {
         .bind(crossing.key.day.0)
         .bind(crossing.kind.as_str())
         .bind(crossing.level_ppm)
-        .bind(crossing.budget.0)
+        .bind(crossing.budget.map_or(-1, |budget| budget.0))
         .bind(crossing.round)
         .bind(&*crossing.advertiser)
         .bind(crossing.usage_ppm)
@@ -163,7 +163,7 @@ async fn outbox(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()> {
             "INSERT INTO outbox (dedup_key, kind, payload) VALUES (?, ?, ?) ON CONFLICT (dedup_key) DO NOTHING",
         )
         .bind(&message.key)
-        .bind(message.kind)
+        .bind(message.kind.as_str())
         .bind(&message.payload)
         .execute(&mut *conn)
         .await
