@@ -151,6 +151,25 @@ mod tests {
         check("UTC", "1969-12-31T23:59:59Z", "1969-12-31");
     }
 
+    fn check_length(zone: &str, date: jiff::civil::Date, hours: i64) {
+        let zone = Zone::new(zone).unwrap();
+        let day = Day::from_date(date);
+        let (start, end) = (zone.start_us(day).unwrap(), zone.end_us(day).unwrap());
+        assert_eq!(end - start, hours * 3_600_000_000, "{} {date}", zone.name());
+        assert_eq!((zone.day(start), zone.day(end - 1)), (day, day));
+        assert_ne!(zone.day(end), day);
+    }
+
+    #[test]
+    fn days_have_23_to_25_hours() {
+        check_length("Asia/Seoul", jiff::civil::date(2026, 3, 8), 24);
+        check_length("America/New_York", jiff::civil::date(2026, 3, 8), 23);
+        check_length("America/New_York", jiff::civil::date(2026, 11, 1), 25);
+        check_length("Europe/Berlin", jiff::civil::date(2026, 3, 29), 23);
+        check_length("Europe/Berlin", jiff::civil::date(2026, 10, 25), 25);
+        check_length("America/Sao_Paulo", jiff::civil::date(2018, 11, 4), 23);
+    }
+
     #[test]
     fn local_time_counts_minutes_and_weekdays() {
         let zone = Zone::new("Asia/Seoul").unwrap();

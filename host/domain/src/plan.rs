@@ -138,7 +138,8 @@ impl OutboxMessage {
             CrossingKind::Resume => "resume",
         };
         let level = crossing.level_ppm;
-        let budget = crossing.budget.map_or_else(|| "none".to_owned(), |budget| budget.0.to_string());
+        let budget =
+            crossing.budget.map_or_else(|| "none".to_owned(), |budget| budget.0.to_string());
         let round = crossing.round;
         Self {
             key: format!("{name}:{campaign}:{day}:{level}:{budget}:{round}"),

@@ -165,16 +165,18 @@ impl Param {
             numbers.dedup();
             return Ok(Value::Numbers(numbers));
         }
+        if self.kind == ParamKind::Text {
+            // A variable of the environment that has commas arrives as a list.
+            let text = texts.join(", ");
+            let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
+            if self.highest.is_some_and(|highest| length > highest) {
+                return Err(self.out_of_bounds(&text));
+            }
+            return Ok(Value::Text(text));
+        }
         let [text] = texts else {
             return Err(self.unreadable(&texts.join(", "), "one value, not a list"));
         };
-        if self.kind == ParamKind::Text {
-            let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
-            if self.highest.is_some_and(|highest| length > highest) {
-                return Err(self.out_of_bounds(text));
-            }
-            return Ok(Value::Text(text.clone()));
-        }
         self.number(text).map(Value::Number)
     }
 
@@ -225,7 +227,9 @@ impl Param {
         }
     }
 
-    fn shown(&self, number: i64) -> String {
+    /// A number as an operator writes it; for a text, a length.
+    #[must_use]
+    pub fn shown(&self, number: i64) -> String {
         match self.kind {
             ParamKind::Micros | ParamKind::RatioPpm => money::Micros(number).to_string(),
             ParamKind::Minutes => format!("{:02}:{:02}", number / 60, number % 60),

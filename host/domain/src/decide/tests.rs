@@ -29,7 +29,7 @@ impl PlainRules {
         let describe = |name: &str, source| Description {
             name: name.into(),
             version: "1.0.0".into(),
-            needs: Needs::default(),
+            needs: Needs { counter: true, ..Needs::default() },
             params: Vec::new(),
             reasons: vec![Reason {
                 code: 7,
@@ -89,7 +89,8 @@ impl Rules for PlainRules {
             }
             spent[day] = spent[day].saturating_add(*amount);
             let budget = facts.days.daily_budget_micros[day];
-            let usage = money::ratio_ppm(Micros(spent[day]), Micros(budget));
+            let used = spent[day].max(facts.days.counter_micros[day]);
+            let usage = money::ratio_ppm(Micros(used), Micros(budget));
             let paused = facts.days.state[day] & day_state::PAUSED_BY_BUDGET != 0;
             let (action, level) = match usage {
                 _ if budget < 0 => (action::KEEP, 0),
@@ -127,7 +128,14 @@ struct Toy {
     dead: Vec<String>,
     next_offset: i64,
     fates: [i64; 4],
+    /// Spend by the counter in Redis, the same for every campaign.
+    counter: Option<Micros>,
+    now_us: i64,
 }
+
+/// The limits of all tests: a pause needs half of the budget to be spent.
+const FENCE: FenceLimits =
+    FenceLimits { charge_max: Micros(1_000_000_000_000), pause_floor_ppm: 500_000 };
 
 impl Toy {
     fn new() -> Self {
@@ -158,7 +166,28 @@ impl Toy {
             dead: Vec::new(),
             next_offset: 0,
             fates: [0; 4],
+            counter: None,
+            now_us: NOON_US,
         }
+    }
+
+    /// Looks at a campaign without a click.
+    fn look(&mut self, campaign: &str) {
+        let ids: [Arc<str>; 1] = [campaign.into()];
+        if let Err(missing) = Resolved::look(&self.book, &ids, self.now_us) {
+            self.read(missing);
+        }
+        let book = self.book.clone();
+        let resolved = Resolved::look(&book, &ids, self.now_us).expect("all rows were read");
+        let context = self.context(&[], 1_000);
+        let plan = look(&resolved, &context, &mut PlainRules::new()).unwrap().plan;
+        assert!(plan.advances.is_empty() && plan.balances.is_empty() && plan.history.is_empty());
+        self.apply(&plan);
+    }
+
+    fn context<'c>(&self, hints: &'c [Hint], rows_max: usize) -> Context<'c> {
+        let now_us = self.now_us;
+        Context { generation: 3, now_us, hints, fence: &FENCE, rule_rows_max: rows_max }
     }
 
     fn slice(&self, sent: &[Sent]) -> Slice {
@@ -191,17 +220,9 @@ impl Toy {
             self.read(missing);
         }
         let resolved = batch.resolve(&self.book).expect("all rows were read");
-        let fence = FenceLimits {
-            charge_max: Micros(1_000_000 * money::MICROS_PER_UNIT),
-            pause_floor_ppm: 500_000,
-        };
-        let context = Context {
-            generation: 3,
-            now_us: NOON_US,
-            hints: &[],
-            fence: &fence,
-            rule_rows_max: rows_max,
-        };
+        let hint = Hint { counter: self.counter, ..Hint::default() };
+        let hints = vec![hint; resolved.campaigns.len()];
+        let context = self.context(&hints, rows_max);
         let plan = decide(&batch, &resolved, &context, &mut PlainRules::new()).unwrap().plan;
         self.apply(&plan);
         self.book.unknown.clear();
@@ -372,6 +393,66 @@ fn overspend_is_what_follows_the_pause() {
     let toy = run("0:100 0:5 0:6");
     let day = toy.book.days.values().find(|day| day.paused_ppm != 0).unwrap();
     assert_eq!((day.spent, day.overspent), (Micros(111_000_000), Micros(11_000_000)));
+}
+
+#[test]
+fn a_new_day_resumes_without_a_click() {
+    let mut toy = run("0:100 1:10");
+    toy.look("c0");
+    assert_eq!(toy.crossings.len(), 1, "the day that paused it is not over");
+    toy.now_us += 24 * 3_600_000_000;
+    for campaign in ["c0", "c0", "c1"] {
+        toy.look(campaign);
+    }
+    let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
+    assert_eq!(kinds, ["Pause(c0)", "Resume(c0)"]);
+    assert_eq!(toy.book.campaigns["c0"].status, Status::Active);
+}
+
+#[test]
+fn a_persons_pause_outlives_the_day() {
+    let mut toy = Toy::new();
+    let campaign = toy.book.campaigns.get_mut("c0").unwrap();
+    (campaign.status, campaign.paused_reason) = (Status::Paused, Some("FRAUD".into()));
+    toy.now_us += 24 * 3_600_000_000;
+    toy.look("c0");
+    assert!(toy.crossings.is_empty());
+}
+
+#[test]
+fn a_lowered_budget_pauses_without_a_click() {
+    let mut toy = run("0:60");
+    let campaign = toy.book.campaigns.get_mut("c0").unwrap();
+    (campaign.daily_budget, campaign.version) = (Some(Micros(50_000_000)), 2);
+    toy.look("c0");
+    toy.look("c0");
+    let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
+    assert_eq!(kinds, ["Pause(c0)"]);
+}
+
+#[test]
+fn a_counter_that_runs_ahead_pauses_from_the_floor_on_and_is_told_once_below_it() {
+    let mut toy = Toy::new();
+    toy.counter = Some(Micros(100_000_000));
+    toy.charge(&clicks("0:10 0:10"), 1_000);
+    toy.charge(&clicks("0:10"), 1_000);
+    assert!(toy.crossings.is_empty());
+    assert_eq!(toy.outbox.len(), 1, "{:?}", toy.outbox);
+    assert!(toy.outbox[0].contains("pause-refused:c0:2026-01-15"), "{:?}", toy.outbox);
+    toy.charge(&clicks("0:20"), 1_000);
+    let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
+    assert_eq!(kinds, ["Pause(c0)"]);
+}
+
+#[test]
+fn todays_counter_says_nothing_about_yesterday() {
+    let mut toy = Toy::new();
+    toy.counter = Some(Micros(95_000_000));
+    toy.charge(&clicks("0:60:-20"), 1_000);
+    assert!(toy.crossings.is_empty());
+    toy.charge(&clicks("0:60"), 1_000);
+    let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
+    assert_eq!(kinds, ["Warn(c0)"]);
 }
 
 fn log() -> impl Strategy<Value = Vec<Sent>> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::facts::{CampaignColumns, ClickColumns, MovementColumns};
+use crate::notice::{Channel, Severity};
 use crate::rule::{Needs, Reason};
 
 fn rule() -> Description {
@@ -109,4 +110,57 @@ fn a_pause_needs_spend_of_its_own() {
     assert!(may_pause(Micros(0), Some(Micros(0)), &limits()));
     assert!(!may_pause(Micros(i64::MAX), None, &limits()));
     assert!(may_pause(Micros(i64::MAX), Some(Micros(i64::MAX)), &limits()));
+}
+
+/// Changes one good message in one way.
+fn check_message(change: impl Fn(&mut Message), expected: Option<Code>) {
+    let mut message = Message {
+        happening: 1,
+        channel: Channel::Slack,
+        route: "default".into(),
+        severity: Severity::Info,
+        title: "title".into(),
+        body: String::new(),
+        delay_minutes: 0,
+    };
+    change(&mut message);
+    let found = check_messages(2, &[message.clone()], MessageLimits::default());
+    assert_eq!(found.err().map(|fault| fault.code), expected, "{message:?}");
+}
+
+#[test]
+fn messages_stay_within_their_limits() {
+    let breach = Some(Code::FenceBreach);
+    check_message(|_| {}, None);
+    check_message(|message| message.happening = 0, None);
+    check_message(|message| message.happening = 2, breach);
+    check_message(|message| message.route.clear(), breach);
+    check_message(|message| message.route = "r".repeat(65), breach);
+    check_message(|message| message.title.clear(), breach);
+    check_message(|message| message.title = "t".repeat(301), breach);
+    check_message(|message| message.body = "b".repeat(8_000), None);
+    check_message(|message| message.body = "b".repeat(8_001), breach);
+    check_message(|message| message.delay_minutes = 48 * 60, None);
+    check_message(|message| message.delay_minutes = 48 * 60 + 1, breach);
+}
+
+#[test]
+fn a_rule_does_not_flood_with_messages_about_one_happening() {
+    let message = |happening| Message {
+        happening,
+        channel: Channel::Email,
+        route: "r".into(),
+        severity: Severity::Critical,
+        title: "t".into(),
+        body: String::new(),
+        delay_minutes: 0,
+    };
+    let many = |count: usize| (0..count).map(|_| message(0)).collect::<Vec<_>>();
+    let limits = MessageLimits::default();
+    assert!(check_messages(1, &[], limits).is_ok());
+    assert!(check_messages(1, &many(20), limits).is_ok());
+    assert!(check_messages(1, &many(21), limits).is_err());
+    let mut two = many(20);
+    two.push(message(1));
+    assert!(check_messages(2, &two, limits).is_ok());
 }
