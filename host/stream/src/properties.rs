@@ -1,6 +1,7 @@
 //! Properties of librdkafka: what a user may pass, what safety owns, and what is preset.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -78,6 +79,27 @@ const PRESET: &[(&str, &str)] = &[
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];
 
+/// Beginnings of properties that hold for producers as well: connections, security, sizes.
+const SHARED: &[&str] = &[
+    "api.version.",
+    "broker.address.",
+    "client.dns.lookup",
+    "connections.max.idle.ms",
+    "debug",
+    "enable.sasl.",
+    "enable.ssl.",
+    "https.ca.",
+    "message.max.bytes",
+    "metadata.recovery.",
+    "reconnect.",
+    "resolve.",
+    "retry.backoff.",
+    "sasl.",
+    "security.",
+    "socket.",
+    "ssl.",
+];
+
 /// A property that cannot be passed to librdkafka.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Kafka property `{name}` cannot be set: {reason}")]
@@ -145,6 +167,32 @@ pub(crate) fn reader(
     for (name, value) in SAFE {
         client.set(*name, *value);
     }
+    client
+}
+
+/// What a producer is made of. Only those of the consumers' properties pass that a producer shares with them.
+pub(crate) fn producer(
+    brokers: &str,
+    client_id: &str,
+    properties: &BTreeMap<String, String>,
+    deadline: Duration,
+) -> ClientConfig {
+    let mut client = base(brokers, client_id);
+    client.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "2000");
+    client.set("socket.keepalive.enable", "true").set("socket.nagle.disable", "true");
+    let is_shared = |name: &str| SHARED.iter().any(|prefix| name.starts_with(prefix));
+    let shared = properties.iter().filter(|(name, _)| is_shared(name));
+    pass(&mut client, &shared.map(|(name, value)| (name.clone(), value.clone())).collect());
+    let deadline_ms = deadline.as_millis().max(100);
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "2")
+        // As Java's producers do, so that equal keys of different writers stay in order.
+        .set("partitioner", "murmur2_random")
+        .set("message.timeout.ms", deadline_ms.to_string())
+        // A topic that is missing is told as such before the deadline hides it.
+        .set("topic.metadata.propagation.max.ms", (deadline_ms / 2).to_string());
     client
 }
 
