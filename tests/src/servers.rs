@@ -1,10 +1,13 @@
 //! Real servers on free ports in temporary folders, gone when this process is gone.
 
 pub mod folder;
+pub mod http;
 pub mod kafka;
+pub mod mail;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod slack;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::OnceLock;

@@ -1,5 +1,7 @@
 //! The servers in the foreground, filled as the specification says, for running the host by hand.
 
+mod page;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::generator::campaigns::{Campaign, campaigns};
+use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
 use crate::harness::host::{Setup, workspace};
 use crate::harness::ledger::Ledger;
@@ -16,18 +18,35 @@ use crate::interrupt::on_interrupt;
 use crate::pace::{Tally, produce};
 use crate::servers::Servers;
 use crate::servers::kafka::{TOPICS, create_topics};
+use crate::servers::mail::Mail;
 use crate::servers::postgres::create_database;
 use crate::servers::redis::Redis;
+use crate::servers::slack::Slack;
 
 const CLICK_TOPIC: &str = "ad-events";
 const OPENING_MICROS: i64 = 100_000_000_000_000;
 
-/// Starts Kafka, Postgres and Redis, fills them, says how to use them and waits for Ctrl-C.
+/// Budgets, in clicks, of the campaigns that are clicked most. At 500 events a second the first is used up after about
+/// five seconds, the last before half a minute is over.
+const BUDGETS_CLICKS: [i64; 8] = [100, 80, 80, 70, 70, 60, 60, 50];
+
+/// Where everything that was started is found.
+struct Addresses {
+    brokers: String,
+    ledger_url: String,
+    redis_url: String,
+    slack_url: String,
+    mail_url: String,
+    mail_ca_file: PathBuf,
+    page_url: String,
+}
+
+/// Starts Kafka, Postgres, Redis, a mail server and a stand-in for Slack, fills them, says how to use them and waits for Ctrl-C.
 ///
 /// # Errors
 /// A server does not come up.
 pub fn up() -> Result<()> {
-    println!("starting Kafka, Postgres and Redis …");
+    println!("starting Kafka, Postgres, Redis, mail and Slack …");
     let (servers, redis) = (Servers::start()?, Redis::start()?);
     create_topics(&servers.brokers)?;
     let ledger_url = create_database(&servers.postgres_url, "tollgate")?;
@@ -40,8 +59,20 @@ pub fn up() -> Result<()> {
         (format!("cpc:{}", campaign.id), text)
     });
     redis.set_all(&prices.collect::<Vec<_>>())?;
+    let (slack, mail) = (Slack::start()?, Mail::start()?);
+    let slack_url = slack.url("default");
+    let page = page::serve(slack, mail.mailbox())?;
     fs::write(address_file(), &servers.brokers)?;
-    print_lines(&servers.brokers, &ledger_url, &redis.url(), known.len());
+    let addresses = Addresses {
+        brokers: servers.brokers.clone(),
+        ledger_url,
+        redis_url: redis.url(),
+        slack_url,
+        mail_url: mail.url(),
+        mail_ca_file: mail.ca_file(),
+        page_url: page.url("/"),
+    };
+    addresses.print(known.len());
     let (interrupted, wait) = mpsc::channel::<()>();
     on_interrupt(move || drop(interrupted));
     // The channel closes with the first Ctrl-C.
@@ -80,29 +111,43 @@ pub fn produce_events(rate: u32, seconds: u32, brokers: Option<String>) -> Resul
 
 /// The campaigns that both commands know.
 fn table() -> Vec<Campaign> {
-    campaigns(11, 500, 100)
+    let mut known = campaigns(11, 500, 100);
+    for (campaign, clicks) in known.iter_mut().zip(BUDGETS_CLICKS) {
+        limit(campaign, clicks);
+    }
+    known
 }
 
 fn address_file() -> PathBuf {
     workspace().join("target/up.brokers")
 }
 
-fn print_lines(brokers: &str, ledger_url: &str, redis_url: &str, campaigns: usize) {
-    println!("\nKafka {brokers}, with topics");
-    for topic in TOPICS {
-        let (name, partitions, days) = (topic.name, topic.partitions, topic.retention_days);
-        println!("  {name:<20} {partitions} partitions, {days} days");
+impl Addresses {
+    fn print(&self, campaigns: usize) {
+        let Self { brokers, ledger_url, redis_url, slack_url, mail_url, .. } = self;
+        println!("\nKafka {brokers}, with topics");
+        for topic in TOPICS {
+            let (name, partitions, days) = (topic.name, topic.partitions, topic.retention_days);
+            println!("  {name:<20} {partitions} partitions, {days} days");
+        }
+        println!("Postgres {ledger_url}, with {campaigns} campaigns");
+        println!("Redis {redis_url}, with their prices");
+        println!("Messages {}, a page to look at\n", self.page_url);
+        println!("Run the host in another terminal:\n");
+        println!("export TOLLGATE__KAFKA__BROKERS={brokers}");
+        println!("export TOLLGATE__LEDGER__URL={ledger_url}");
+        println!("export TOLLGATE__REDIS__URL={redis_url}");
+        println!("export TOLLGATE__SLACK__ROUTES__DEFAULT__URL={slack_url}");
+        println!("export TOLLGATE__EMAIL__URL='{mail_url}'");
+        println!("export TOLLGATE__EMAIL__CA_FILE={}", self.mail_ca_file.display());
+        println!("export TOLLGATE__EMAIL__FROM='tollgate <billing@example.com>'");
+        println!("export TOLLGATE__EMAIL__ROUTES__DEFAULT__TO=ops@example.com");
+        println!("target/release/tollgate run\n");
+        println!("Send events and look at the result in a third one:\n");
+        println!("cargo xtask produce --rate 500 --seconds 30");
+        println!("curl -s localhost:9464/status");
+        println!("TOLLGATE__LEDGER__URL={ledger_url} target/release/tollgate audit\n");
+        println!("{} campaigns use up their budgets within half a minute.", BUDGETS_CLICKS.len());
+        println!("Ctrl-C stops the servers and removes their files.");
     }
-    println!("Postgres {ledger_url}, with {campaigns} campaigns");
-    println!("Redis {redis_url}, with their prices\n");
-    println!("Run the host in another terminal:\n");
-    println!("export TOLLGATE__KAFKA__BROKERS={brokers}");
-    println!("export TOLLGATE__LEDGER__URL={ledger_url}");
-    println!("export TOLLGATE__REDIS__URL={redis_url}");
-    println!("target/release/tollgate run\n");
-    println!("Send events and look at the result in a third one:\n");
-    println!("cargo xtask produce --rate 500 --seconds 30");
-    println!("curl -s localhost:9464/status");
-    println!("TOLLGATE__LEDGER__URL={ledger_url} target/release/tollgate audit\n");
-    println!("Ctrl-C stops the servers and removes their files.");
 }

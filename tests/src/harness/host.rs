@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::servers::folder::Folder;
 use crate::servers::free_port;
+use crate::servers::mail::Mail;
 use crate::servers::process::{Launch, Process};
 use crate::wait::wait_until;
 
@@ -133,6 +134,29 @@ impl Setup {
         self.keys.retain(|(known, _)| *known != key);
         self.keys.push((key, value.into()));
         self
+    }
+
+    /// Sends Slack messages of these routes to these addresses.
+    #[must_use]
+    pub fn slack(self, routes: &[(&str, String)]) -> Self {
+        let route = |(name, url): &(&str, String)| format!("{name} = {{ url = {url:?} }}");
+        self.key("slack.routes", inline(routes.iter().map(route)))
+    }
+
+    /// Sends e-mails of these routes to these addresses, through `mail`.
+    #[must_use]
+    pub fn email(self, mail: &Mail, routes: &[(&str, &[&str])]) -> Self {
+        let route = |(name, to): &(&str, &[&str])| format!("{name} = {{ to = {to:?} }}");
+        self.key("email.url", format!("{:?}", mail.url()))
+            .key("email.from", r#""tollgate <billing@example.com>""#)
+            .key("email.ca_file", format!("{:?}", mail.ca_file()))
+            .key("email.routes", inline(routes.iter().map(route)))
+    }
+
+    /// Tells the ranking about paused and resumed campaigns through this topic.
+    #[must_use]
+    pub fn campaign_events(self, topic: &str) -> Self {
+        self.key("campaign_events.topic", format!("{topic:?}"))
     }
 
     #[must_use]
@@ -328,6 +352,11 @@ impl Host {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
+}
+
+/// A TOML table in one line.
+fn inline(entries: impl Iterator<Item = String>) -> String {
+    format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
 }
 
 /// Root of the workspace that the suite was built from.

@@ -118,6 +118,32 @@ row! {
     }
 }
 
+row! {
+    /// A row of `deliveries`.
+    DeliveryRow {
+        key: String,
+        happening: String,
+        kind: String,
+        channel: String,
+        route: String,
+        severity: String,
+        title: String,
+        body: String,
+        campaign_id: String,
+        attempts: i64,
+        outcome: Option<String>,
+    }
+}
+
+row! {
+    /// What was charged on a campaign-day after its pause was decided.
+    OverspentRow {
+        campaign_id: String,
+        day: String,
+        overspent_micros: i64,
+    }
+}
+
 /// Runs one query on whichever database it is.
 macro_rules! rows {
     ($ledger:expr, $sql:expr) => {{
@@ -281,6 +307,30 @@ impl Ledger {
     /// The database refuses.
     pub fn outbox(&mut self) -> Result<Vec<(String, String)>> {
         rows!(self, "SELECT kind, dedup_key FROM outbox ORDER BY dedup_key")
+    }
+
+    /// Messages, waiting, sent or given up, in the order in which they were worded.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn deliveries(&mut self) -> Result<Vec<DeliveryRow>> {
+        rows!(
+            self,
+            "SELECT key, happening, kind, channel, route, severity, title, body, campaign_id, \
+             CAST(attempts AS bigint) AS attempts, outcome FROM deliveries ORDER BY id"
+        )
+    }
+
+    /// Campaign-days with charges after their pause.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn overspent(&mut self) -> Result<Vec<OverspentRow>> {
+        rows!(
+            self,
+            "SELECT campaign_id, CAST(day AS text) AS day, overspent_micros FROM campaign_daily_spend \
+             WHERE overspent_micros > 0 ORDER BY campaign_id, day"
+        )
     }
 }
 

@@ -9,3 +9,4 @@ mod operations;
 mod prices;
 mod rules;
 mod servers;
+mod standins;

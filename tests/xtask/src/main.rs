@@ -42,12 +42,12 @@ enum Task {
         #[arg(long)]
         plain: bool,
     },
-    /// Run all tests against real Kafka, Postgres and Redis, which are started and stopped
+    /// Run all tests against real Kafka, Postgres, Redis and mail servers, which are started and stopped
     Test {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
     },
-    /// Start real Kafka, Postgres and Redis in the foreground, with topics and campaigns
+    /// Start real Kafka, Postgres and Redis in the foreground, with campaigns, and a page that shows the messages
     Up,
     /// Send events to the servers of `up`
     Produce {
@@ -100,7 +100,7 @@ fn run(task: &Task) -> Result<()> {
             suite(&root, task)
         }
         Task::Test { .. } | Task::Up | Task::Bench { .. } => {
-            prepare(&root, &steps, &[Need::Kafka, Need::Postgres, Need::Redis])?;
+            prepare(&root, &steps, &[Need::Kafka, Need::Postgres, Need::Redis, Need::Mail])?;
             suite(&root, task)
         }
     }

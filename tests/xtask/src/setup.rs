@@ -13,12 +13,16 @@ use crate::toolchain::run;
 /// Version of the real Kafka.
 const KAFKA_VERSION: &str = "4.1.1";
 
+/// Version of the mail server.
+const AIOSMTPD_VERSION: &str = "1.4.6";
+
 /// A server that a task needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     Kafka,
     Postgres,
     Redis,
+    Mail,
 }
 
 /// Makes sure that everything needed is there.
@@ -36,6 +40,8 @@ pub(crate) fn ensure(root: &Path, steps: &Steps, needs: &[Need]) -> Result<()> {
             Need::Kafka => packages.extend(missing("java", "default-jre-headless")),
             Need::Postgres => packages.extend((!postgres_is_there()).then_some("postgresql")),
             Need::Redis => packages.extend(missing("redis-server", "redis-server")),
+            Need::Mail if mail_is_there(root) || make_mail(root, steps)? => {}
+            Need::Mail => packages.push("python3-aiosmtpd"),
         }
     }
     if !packages.is_empty() {
@@ -92,6 +98,26 @@ fn fetch_kafka(root: &Path, steps: &Steps) -> Result<()> {
     Ok(())
 }
 
+/// Puts the mail server into a virtual environment of its own; `false` where Python cannot make one.
+fn make_mail(root: &Path, steps: &Steps) -> Result<bool> {
+    let folder = root.join("target/mail");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let step = steps.begin("mail server", "aiosmtpd through pip, once");
+    let mut venv = Command::new("python3");
+    if run(venv.args(["-m", "venv"]).arg(&folder)).is_err() {
+        return Ok(false);
+    }
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    if run(pip.arg(format!("aiosmtpd=={AIOSMTPD_VERSION}"))).is_err() {
+        return Ok(false);
+    }
+    step.done(&format!("aiosmtpd {AIOSMTPD_VERSION}"));
+    Ok(true)
+}
+
 fn pom() -> String {
     let dependencies: String = ["kafka_2.13", "kafka-tools"]
         .iter()
@@ -123,6 +149,16 @@ fn kafka_is_there(root: &Path) -> bool {
 fn postgres_is_there() -> bool {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     on_path("initdb") || debian.into_iter().any(|entry| entry.path().join("bin/initdb").is_file())
+}
+
+/// Whether one of the Pythons that the suite tries has the mail server.
+fn mail_is_there(root: &Path) -> bool {
+    let own = root.join("target/mail/bin/python");
+    [own.as_path(), Path::new("python3"), Path::new("/usr/bin/python3")].into_iter().any(|python| {
+        let mut import = Command::new(python);
+        import.args(["-c", "import aiosmtpd"]).stdout(Stdio::null()).stderr(Stdio::null());
+        import.status().is_ok_and(|status| status.success())
+    })
 }
 
 fn missing(program: &str, package: &'static str) -> Option<&'static str> {

@@ -1,0 +1,239 @@
+//! The charging desk: the shipped rules, a real database and the present of your choice, without Kafka and without a
+//! process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tollgate_domain::batch::{Batch, Fates, Missing, Resolved};
+use tollgate_domain::book::Book;
+use tollgate_domain::decide::{Context, Hint, decide, look};
+use tollgate_domain::event::DecodeLimits;
+use tollgate_domain::fence::FenceLimits;
+use tollgate_domain::money::Micros;
+use tollgate_domain::rule::World;
+use tollgate_domain::slice::{Record, Slice, SliceBuilder, Source};
+use tollgate_engine::{Engine, EngineLimits, Rule, RuleSet};
+use tollgate_ledger::{
+    Acquisition, Keys, Ledger, LedgerConfig, LedgerError, LockKeys, Module, NewCampaign, Part,
+};
+use tollgate_tests::harness::host::workspace;
+use tollgate_tests::harness::{ledger as reader, now_us};
+
+pub const TOPIC: &str = "desk";
+pub const UNIT: i64 = 1_000_000;
+const GROUP: &str = "desk";
+
+/// Tables that charging fills.
+const TABLES: [&str; 9] = [
+    "ad_balance_histories",
+    "campaigns",
+    "advertiser_balances",
+    "opening_changes",
+    "campaign_daily_spend",
+    "consumer_progress",
+    "budget_crossings",
+    "outbox",
+    "dead_letters",
+];
+
+const FENCE: FenceLimits = FenceLimits { charge_max: Micros(i64::MAX), pause_floor_ppm: 500_000 };
+
+pub struct Desk {
+    runtime: Runtime,
+    ledger: Ledger,
+    pub reader: reader::Ledger,
+    rules: RuleSet,
+    generation: u64,
+    pub now_us: i64,
+    pub book: Book,
+    /// What Redis says about every campaign.
+    pub hint: Hint,
+    sources: Vec<(Arc<Source>, i64)>,
+}
+
+impl Desk {
+    /// Opens the ledger and loads the shipped rules; `threshold` sets parameters of the threshold rule.
+    pub fn new(url: &str, threshold: &[(&str, &str)]) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let config = LedgerConfig { copy_rows_min: 6, ..LedgerConfig::new(url, GROUP) };
+        let params: BTreeMap<_, _> = threshold
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]))
+            .collect();
+        let (ledger, generation, rules) = runtime.block_on(async {
+            let mut ledger = Ledger::open(&config).await.unwrap();
+            ledger.migrate().await.unwrap();
+            let (generation, rules) = shipped_rules(&mut ledger, &params).await;
+            (ledger, generation, rules)
+        });
+        Self {
+            runtime,
+            ledger,
+            reader: reader::Ledger::open(url).unwrap(),
+            rules,
+            generation,
+            now_us: now_us(),
+            book: Book::default(),
+            hint: Hint::default(),
+            sources: Vec::new(),
+        }
+    }
+
+    /// Empties the ledger, loads campaigns, and takes over the partitions.
+    pub fn begin(&mut self, campaigns: &[NewCampaign], partitions: i32) {
+        for table in TABLES {
+            self.reader.execute(&format!("DELETE FROM {table}")).unwrap();
+        }
+        let asked: Vec<_> = (0..partitions).map(|partition| (partition, 0)).collect();
+        (self.book, self.hint) = (Book::default(), Hint::default());
+        self.sources = self.runtime.block_on(async {
+            self.ledger.put_campaigns(campaigns).await.unwrap();
+            self.ledger.first_sight(TOPIC, "", &asked).await.unwrap();
+            let acquired = self.ledger.acquire("test", TOPIC, "", &asked).await.unwrap();
+            let held = acquired.into_iter().map(|acquired| match acquired.result {
+                Acquisition::Held { source, next_offset, .. } => (source, next_offset),
+                other => panic!("{other:?}"),
+            });
+            held.collect()
+        });
+        // Versions start at the clock; the same for every run, so that keys of messages can be compared.
+        self.reader.execute("UPDATE campaigns SET version = 9000000000000000").unwrap();
+    }
+
+    pub fn put_balance(&mut self, advertiser: &str, opening: Micros) {
+        self.runtime.block_on(self.ledger.put_balance(advertiser, opening)).unwrap();
+    }
+
+    /// One slice of a partition, from payloads that arrive now.
+    pub fn slice<P: AsRef<[u8]>>(&mut self, partition: i32, payloads: &[P]) -> Slice {
+        let (source, next_offset) = &mut self.sources[partition as usize];
+        let mut builder = SliceBuilder::new(Arc::clone(source), *next_offset);
+        for payload in payloads {
+            builder.push(
+                &Record {
+                    offset: *next_offset,
+                    at_ms: self.now_us / 1_000,
+                    key: Some(b"device"),
+                    payload: Some(payload.as_ref()),
+                    headers: &[],
+                },
+                &DecodeLimits { ahead_ms_max: 48 * 3_600_000, ..DecodeLimits::default() },
+            );
+            *next_offset += 1;
+        }
+        builder.finish()
+    }
+
+    /// Charges slices as one batch: on remembered rows, or on locked ones. What is stale is read again.
+    pub fn charge(&mut self, slices: Vec<Slice>, always_lock: bool) {
+        let mut slices = Some(slices);
+        while let Some(again) = slices.take() {
+            let batch = Batch::new(again, &self.book);
+            match self.try_charge(&batch, always_lock) {
+                Ok(()) => return,
+                Err(LedgerError::Stale(_)) => {
+                    self.book = Book::default();
+                    slices = Some(batch.into_slices());
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn try_charge(&mut self, batch: &Batch, always_lock: bool) -> Result<(), LedgerError> {
+        while let Err(missing) = batch.resolve(&self.book) {
+            self.read(missing);
+        }
+        self.runtime.block_on(async {
+            if always_lock {
+                let keys = batch.resolve(&self.book).unwrap().keys();
+                let advances = batch.advances(&vec![Fates::default(); batch.slices().len()]);
+                let keys = LockKeys {
+                    generation: self.generation,
+                    advances: &advances,
+                    advertisers: &keys.advertisers,
+                    days: &keys.days,
+                };
+                let rows = self.ledger.lock(keys).await?;
+                self.book.balances.extend(rows.balances);
+                self.book.days.extend(rows.days);
+            }
+            let resolved = batch.resolve(&self.book).unwrap();
+            let hints = vec![self.hint; resolved.campaigns.len()];
+            let context = context(self.generation, self.now_us, &hints);
+            let decision = decide(batch, &resolved, &context, &mut self.rules).unwrap();
+            self.ledger.apply(&decision.plan).await?;
+            self.book.absorb(&decision.plan);
+            self.book.unknown.clear();
+            Ok(())
+        })
+    }
+
+    /// Looks at campaigns without any click, on rows that are read afresh, as the host does.
+    pub fn look(&mut self, campaigns: &[&str]) {
+        let ids: Vec<Arc<str>> = campaigns.iter().map(|id| (*id).into()).collect();
+        let remembered = std::mem::take(&mut self.book);
+        while let Err(missing) = Resolved::look(&self.book, &ids, self.now_us) {
+            self.read(missing);
+        }
+        let resolved = Resolved::look(&self.book, &ids, self.now_us).unwrap();
+        let hints = vec![self.hint; resolved.campaigns.len()];
+        let context = context(self.generation, self.now_us, &hints);
+        let plan = look(&resolved, &context, &mut self.rules).unwrap().plan;
+        if !plan.days.is_empty() || !plan.statuses.is_empty() || !plan.outbox.is_empty() {
+            self.runtime.block_on(self.ledger.apply(&plan)).unwrap();
+        }
+        self.book = remembered;
+    }
+
+    /// Checks that the ledger adds up.
+    pub fn audit(&mut self) {
+        let audit = self.runtime.block_on(self.ledger.audit(&mut |_| {})).unwrap();
+        assert!(audit.is_exact(), "{audit:#?}");
+    }
+
+    fn read(&mut self, missing: Missing) {
+        let book = &mut self.book;
+        self.runtime.block_on(async {
+            let found = self.ledger.campaigns(&missing.campaigns).await.unwrap();
+            book.unknown.extend(missing.campaigns);
+            for campaign in found {
+                book.unknown.remove(&campaign.id);
+                book.campaigns.insert(Arc::clone(&campaign.id), campaign);
+            }
+            let keys = Keys { advertisers: &missing.advertisers, days: &missing.days };
+            let rows = self.ledger.load(keys).await.unwrap();
+            book.balances.extend(rows.balances);
+            book.days.extend(rows.days);
+        });
+    }
+}
+
+fn context(generation: u64, now_us: i64, hints: &[Hint]) -> Context<'_> {
+    Context { generation, now_us, hints, fence: &FENCE, rule_rows_max: 1_000 }
+}
+
+async fn shipped_rules(
+    ledger: &mut Ledger,
+    threshold: &BTreeMap<String, Vec<String>>,
+) -> (u64, RuleSet) {
+    let engine = Engine::new(EngineLimits::default()).unwrap();
+    let mut parts = Vec::new();
+    let mut load = async |world: World, params: &BTreeMap<String, Vec<String>>| {
+        let path = workspace().join(format!("target/rules/{world}.wasm"));
+        let bytes = std::fs::read(path).expect("run `cargo xtask rules` first");
+        let module = engine.admit(world, &bytes).unwrap();
+        let digest = module.digest().to_owned();
+        let (world, name) = (world.to_string(), module.description().name.clone());
+        let version = module.description().version.clone();
+        let stored = Module { digest: digest.clone(), world: world.clone(), name, version, bytes };
+        ledger.publish(&stored).await.unwrap();
+        parts.push(Part { world, digest, params: serde_json::to_string(params).unwrap() });
+        Rule::bind(module, params).unwrap()
+    };
+    let pricing = load(World::Pricing, &BTreeMap::new()).await;
+    let threshold = load(World::Threshold, threshold).await;
+    let generation = ledger.activate(&parts, "test", "desk").await.unwrap();
+    (generation, RuleSet::new(pricing, threshold).unwrap())
+}
