@@ -35,6 +35,8 @@ pub fn compose(happening: &Happening, params: &Params) -> Vec<Message> {
         Kind::RefundFailed => (Severity::Critical, "Refund failed"),
         Kind::DuplicateRate => (Severity::Warning, "Many duplicate clicks"),
         Kind::RuleFault => (Severity::Critical, "Rule fault"),
+        Kind::PauseRefused => (Severity::Critical, "Pause refused"),
+        Kind::DeliveryFailed => (Severity::Critical, "Message not delivered"),
     };
     vec![Message {
         channel: Channel::Slack,

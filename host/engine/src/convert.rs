@@ -1,14 +1,15 @@
 //! Between the contract's types and the domain's. Nothing outside this file and the bindings knows the contract.
 
 use tollgate_domain::facts::{
-    CampaignColumns, CampaignDayColumns, ClickColumns, MovementColumns, PricingFacts, Quotes,
-    ThresholdFacts, Verdicts,
+    ABSENT_MICROS, CampaignColumns, CampaignDayColumns, ClickColumns, MovementColumns,
+    PricingFacts, Quotes, ThresholdFacts, Verdicts,
 };
+use tollgate_domain::notice::{Channel, Happening, HappeningKind, Message, Severity};
 use tollgate_domain::rule::{
     Description, Needs, Param, ParamKind, PriceSource, Reason, Value, World,
 };
 
-use crate::bindings::exports::tollgate::rules::{pricing, threshold};
+use crate::bindings::exports::tollgate::rules::{notification, pricing, threshold};
 use crate::bindings::tollgate::rules::{about, tables};
 
 /// A parameter's value as it crosses.
@@ -27,6 +28,11 @@ pub(crate) type JudgeArguments<'a> = (
     threshold::Movements<'a>,
 );
 
+/// Arguments of `compose`.
+pub(crate) type ComposeArguments<'a> = (&'a [WireValue], &'a [WireHappening<'a>]);
+
+pub(crate) type WireHappening<'a> = notification::Happening<'a>;
+pub(crate) type WireMessages = (Vec<notification::Message>,);
 pub(crate) type WireQuotes = (pricing::Quotes,);
 pub(crate) type WireVerdicts = (threshold::Verdicts,);
 pub(crate) type WireDescription = (about::Description,);
@@ -72,6 +78,15 @@ pub(crate) fn quotes((quotes,): WireQuotes) -> Quotes {
 pub(crate) fn verdicts((verdicts,): WireVerdicts) -> Verdicts {
     let threshold::Verdicts { action, level_ppm, usage_ppm, allowed_micros, reason } = verdicts;
     Verdicts { action, level_ppm, usage_ppm, allowed_micros, reason }
+}
+
+/// Happenings as they cross.
+pub(crate) fn happenings(happenings: &[Happening]) -> Vec<WireHappening<'_>> {
+    happenings.iter().map(happening).collect()
+}
+
+pub(crate) fn messages((messages,): WireMessages) -> Vec<Message> {
+    messages.into_iter().map(message).collect()
 }
 
 /// The description, unjudged.
@@ -137,6 +152,58 @@ fn reason(wire: about::Reason) -> Reason {
             about::Source::None => PriceSource::None,
         },
         help: wire.help,
+    }
+}
+
+fn happening(happening: &Happening) -> WireHappening<'_> {
+    let facts = &happening.facts;
+    let since_last = happening.minutes_since_last;
+    WireHappening {
+        kind: match happening.kind {
+            HappeningKind::Warning => notification::Kind::Warning,
+            HappeningKind::Paused => notification::Kind::Paused,
+            HappeningKind::Resumed => notification::Kind::Resumed,
+            HappeningKind::DeadLetters => notification::Kind::DeadLetters,
+            HappeningKind::RefundFailed => notification::Kind::RefundFailed,
+            HappeningKind::DuplicateRate => notification::Kind::DuplicateRate,
+            HappeningKind::RuleFault => notification::Kind::RuleFault,
+            HappeningKind::PauseRefused => notification::Kind::PauseRefused,
+            HappeningKind::DeliveryFailed => notification::Kind::DeliveryFailed,
+        },
+        campaign: &facts.campaign_id,
+        advertiser: &facts.advertiser_id,
+        level_ppm: facts.level_ppm,
+        usage_ppm: facts.usage_ppm,
+        spent_micros: facts.spent_micros.unwrap_or(ABSENT_MICROS),
+        budget_micros: facts.daily_budget_micros.unwrap_or(ABSENT_MICROS),
+        count: facts.count,
+        detail: &facts.detail,
+        reason: &facts.reason,
+        today: facts.today,
+        day: &facts.day,
+        local_minute: happening.local_minute,
+        weekday: happening.weekday,
+        sent_today: happening.sent_today,
+        minutes_since_last: since_last.map_or(-1, |minutes| minutes.try_into().unwrap_or(i32::MAX)),
+    }
+}
+
+fn message(wire: notification::Message) -> Message {
+    Message {
+        happening: wire.happening,
+        channel: match wire.channel {
+            notification::Channel::Slack => Channel::Slack,
+            notification::Channel::Email => Channel::Email,
+        },
+        route: wire.route,
+        severity: match wire.severity {
+            notification::Severity::Info => Severity::Info,
+            notification::Severity::Warning => Severity::Warning,
+            notification::Severity::Critical => Severity::Critical,
+        },
+        title: wire.title,
+        body: wire.body,
+        delay_minutes: wire.delay_minutes,
     }
 }
 

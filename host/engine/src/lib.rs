@@ -1,7 +1,7 @@
 //! Rules as WASM: admission, limits, calls.
 //!
 //! `Engine::admit` judges the bytes of a module before anything of it runs, then compiles it and asks it what it is.
-//! `Rule` is an admitted module with its parameters; `RuleSet` answers the pipeline's questions. Every call gets a
+//! `Rule` is an admitted module with its parameters; `RuleSet` answers the pipeline's questions, `Notifier` words messages. Every call gets a
 //! fresh instance and a fixed amount of fuel, so the same facts give the same answers on any machine.
 //!
 //! This crate knows no database, no broker and no clock but the stopwatch of its own statistics.
@@ -13,6 +13,7 @@ mod convert;
 mod engine;
 mod limits;
 mod module;
+mod notifier;
 mod rule;
 mod stats;
 
@@ -20,5 +21,6 @@ pub use admission::AdmissionError;
 pub use engine::{Engine, EngineError};
 pub use limits::EngineLimits;
 pub use module::Module;
+pub use notifier::Notifier;
 pub use rule::{BindError, Rule, RuleSet};
 pub use stats::CallStats;

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use tollgate_domain::dead::Code;
 use tollgate_domain::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
+use tollgate_domain::fence::{self, MessageLimits};
+use tollgate_domain::notice::{Happening, Message};
 use tollgate_domain::rule::{Description, Fault, ParamError, RuleError, Rules, World};
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
-use crate::convert::{self, WireValue};
+use crate::convert::{self, ComposeArguments, WireValue};
 use crate::module::{self, Module};
 use crate::stats::CallStats;
 
@@ -97,6 +99,30 @@ impl Rule {
         })
     }
 
+    pub(crate) fn compose(
+        &mut self,
+        happenings: &[Happening],
+        limits: MessageLimits,
+    ) -> Result<Vec<Message>, RuleError> {
+        let rows = happenings.len();
+        let wire = convert::happenings(happenings);
+        let arguments: ComposeArguments<'_> = (&self.params, &wire);
+        let asked = ask(&self.module, &mut self.stats, rows, arguments).map(convert::messages);
+        self.counted(asked.and_then(|messages| {
+            fence::check_messages(rows, &messages, limits)?;
+            Ok(messages)
+        }))
+    }
+
+    /// The rule itself, when it is of that world.
+    pub(crate) fn of_world(self, expected: World) -> Result<Self, BindError> {
+        let found = self.module.world;
+        if found == expected {
+            return Ok(self);
+        }
+        Err(BindError::WrongWorld { rule: self.module.description.name.clone(), expected, found })
+    }
+
     /// Refuses columns of another length than the table asked about, and counts what failed.
     fn answered<T, const N: usize>(
         &mut self,
@@ -113,12 +139,16 @@ impl Rule {
                 })),
             }
         });
-        match &checked {
+        self.counted(checked)
+    }
+
+    fn counted<T>(&mut self, answer: Result<T, RuleError>) -> Result<T, RuleError> {
+        match &answer {
             Ok(_) => {}
             Err(RuleError::Fault(_)) => self.stats.faults += 1,
             Err(RuleError::Host(_)) => self.stats.host_failures += 1,
         }
-        checked
+        answer
     }
 }
 
@@ -133,13 +163,8 @@ impl RuleSet {
     /// # Errors
     /// A rule is of another world.
     pub fn new(pricing: Rule, threshold: Rule) -> Result<Self, BindError> {
-        for (rule, expected) in [(&pricing, World::Pricing), (&threshold, World::Threshold)] {
-            let found = rule.module.world;
-            if found != expected {
-                let rule = rule.module.description.name.clone();
-                return Err(BindError::WrongWorld { rule, expected, found });
-            }
-        }
+        let pricing = pricing.of_world(World::Pricing)?;
+        let threshold = threshold.of_world(World::Threshold)?;
         Ok(Self { pricing, threshold })
     }
 

@@ -17,6 +17,10 @@ pub struct Happening {
     pub count: u64,
     /// A sentence of the host's: what failed, and what to do.
     pub detail: String,
+    /// Name of the threshold rule's reason for a crossing; empty when no rule decided.
+    pub reason: String,
+    /// Whether the budget day is the campaign's today.
+    pub today: bool,
     /// Budget day as YYYY-MM-DD.
     pub day: String,
     /// Local minute of the day and ISO weekday at which it happened.
@@ -37,6 +41,10 @@ pub enum Kind {
     RefundFailed,
     DuplicateRate,
     RuleFault,
+    /// The fence refused a pause, because the ledger's own spend was below its floor.
+    PauseRefused,
+    /// A message was given up.
+    DeliveryFailed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
