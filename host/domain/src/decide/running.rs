@@ -44,6 +44,12 @@ struct RunningCampaign {
     paused_day: Option<crate::day::Day>,
 }
 
+impl RunningCampaign {
+    fn may_be_paused(&self) -> bool {
+        self.status == Status::Active || (self.status == Status::Paused && self.paused_by_budget)
+    }
+}
+
 struct RunningDay {
     state: DayState,
     today: bool,
@@ -238,7 +244,8 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 self.refuse_pause(at, verdict, occurred_at_us);
                 return;
             }
-            action::PAUSE if day.today && paused == 0 && campaign.status == Status::Active => {
+            // A campaign that an earlier day or budget has paused can be exhausted anew before it was resumed.
+            action::PAUSE if day.today && paused == 0 && campaign.may_be_paused() => {
                 set_levels(&mut day.state, budget, warned, verdict.level_ppm);
                 campaign.status = Status::Paused;
                 campaign.paused_by_budget = true;

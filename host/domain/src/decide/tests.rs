@@ -204,7 +204,7 @@ impl Toy {
             );
             let record = Record {
                 offset: self.next_offset + at as i64,
-                at_ms: NOON_US / 1_000,
+                at_ms: self.now_us / 1_000,
                 key: Some(b"key"),
                 payload: Some(payload.as_bytes()),
                 headers: &[],
@@ -407,6 +407,18 @@ fn a_new_day_resumes_without_a_click() {
     let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
     assert_eq!(kinds, ["Pause(c0)", "Resume(c0)"]);
     assert_eq!(toy.book.campaigns["c0"].status, Status::Active);
+}
+
+#[test]
+fn a_day_can_be_exhausted_before_anyone_has_resumed_it() {
+    let mut toy = run("0:100");
+    toy.now_us += 24 * 3_600_000_000;
+    toy.charge(&clicks("0:100:24 0:1:24"), 1_000);
+    toy.look("c0");
+    let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
+    assert_eq!(kinds, ["Pause(c0)", "Pause(c0)"]);
+    let day = toy.book.days.values().max_by_key(|day| day.spent).unwrap();
+    assert_eq!(day.overspent, Micros(1_000_000));
 }
 
 #[test]
