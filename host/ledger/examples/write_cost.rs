@@ -18,7 +18,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 use tollgate_domain::book::{Campaign, DayKey, Status};
 use tollgate_domain::money::Micros;
-use tollgate_ledger::{Acquisition, Ledger, LedgerConfig, LockKeys, NewCampaign, Rows};
+use tollgate_ledger::{Acquisition, AdDetails, Ledger, LedgerConfig, LockKeys, NewCampaign, Rows};
 
 const ADVERTISERS: usize = 1_000;
 const CAMPAIGNS: usize = 5_000;
@@ -88,6 +88,7 @@ fn campaign(number: usize) -> NewCampaign {
         daily_budget: None,
         cpc: Micros(100),
         time_zone: "Asia/Seoul".into(),
+        ad: AdDetails::default(),
     }
 }
 

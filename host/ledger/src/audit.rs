@@ -1,75 +1,34 @@
 //! Whether the ledger adds up. The claims are plain SQL that both databases understand; each is one statement over one
 //! snapshot, so that nothing but a count and an example leaves the database.
 
-use sqlx::postgres::PgConnection;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Executor, Row};
-
+use crate::dialect::{Cells, Dialect, one};
 use crate::error::{LedgerError, Result};
-use crate::postgres;
 use crate::rows::{AuditReport, Check};
-use crate::sqlite;
 
-/// Settings of the hot path would make these statements slow.
-const POSTGRES_BEGIN: &str =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0;
-    SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on;
-    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on";
-
-pub(crate) async fn postgres(
-    conn: &mut PgConnection,
+pub(crate) async fn audit<D: Dialect>(
+    conn: &mut D,
     on_check: &mut (dyn FnMut(&Check) + Send),
 ) -> Result<AuditReport> {
-    conn.execute(POSTGRES_BEGIN).await.map_err(postgres::database_error)?;
-    let mut report = AuditReport::default();
-    for claim in CLAIMS {
-        let counted = sqlx::query(claim.sql).fetch_one(&mut *conn).await;
-        match counted.map_err(postgres::database_error) {
-            Ok(row) => report.add(claim.check(row.get(0), row.get(1), row.get(2)), on_check),
-            Err(error) => return end_postgres(conn, Err(error)).await,
-        }
+    conn.begin_snapshot().await?;
+    let report = ask(conn, on_check).await;
+    if !report.as_ref().is_err_and(LedgerError::is_outage) {
+        conn.roll_back().await?;
     }
-    end_postgres(conn, Ok(report)).await
+    report
 }
 
-pub(crate) async fn sqlite(
-    conn: &mut SqliteConnection,
+async fn ask<D: Dialect>(
+    conn: &mut D,
     on_check: &mut (dyn FnMut(&Check) + Send),
 ) -> Result<AuditReport> {
-    conn.execute("BEGIN").await.map_err(sqlite::database_error)?;
     let mut report = AuditReport::default();
     for claim in CLAIMS {
-        let counted = sqlx::query(claim.sql).fetch_one(&mut *conn).await;
-        match counted.map_err(sqlite::database_error) {
-            Ok(row) => report.add(claim.check(row.get(0), row.get(1), row.get(2)), on_check),
-            Err(error) => return end_sqlite(conn, Err(error)).await,
-        }
-    }
-    end_sqlite(conn, Ok(report)).await
-}
-
-impl AuditReport {
-    fn add(&mut self, check: Check, on_check: &mut (dyn FnMut(&Check) + Send)) {
+        let row = one(conn, claim.sql, &[]).await?;
+        let check = claim.check(row.cell(0), row.cell(1), row.cell(2));
         on_check(&check);
-        self.checks.push(check);
+        report.checks.push(check);
     }
-}
-
-async fn end_postgres(conn: &mut PgConnection, result: Result<AuditReport>) -> Result<AuditReport> {
-    if !result.as_ref().is_err_and(LedgerError::is_outage) {
-        conn.execute("ROLLBACK").await.map_err(postgres::database_error)?;
-    }
-    result
-}
-
-async fn end_sqlite(
-    conn: &mut SqliteConnection,
-    result: Result<AuditReport>,
-) -> Result<AuditReport> {
-    if !result.as_ref().is_err_and(LedgerError::is_outage) {
-        conn.execute("ROLLBACK").await.map_err(sqlite::database_error)?;
-    }
-    result
+    Ok(report)
 }
 
 /// A statement that answers: how many things were looked at, how many are wrong, and an example of one.

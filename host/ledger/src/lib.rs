@@ -8,46 +8,57 @@
 //! ever continued; [`Ledger::reopen`] makes a new one.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod session;
 mod audit;
 mod campaign;
 mod config;
+mod dialect;
 mod error;
-mod near;
+mod outbox;
+mod outbox_rows;
+mod overview;
 mod postgres;
 mod progress;
 mod rows;
 mod rules;
-mod session;
 mod shape;
 mod sqlite;
 
 use std::sync::Arc;
 
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
 use tollgate_domain::book::Campaign;
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Plan;
 
 pub use config::LedgerConfig;
 pub use error::{LedgerError, Result};
-pub use rows::{
-    Acquired, Acquisition, AuditReport, Check, Generation, Keys, LockKeys, Module, NearBudget,
-    NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
+pub use outbox_rows::{
+    CampaignCard, Delivery, DeliveryFilter, DeliveryState, DueRoute, HappeningRow, Happenings,
+    Looks, NewDelivery, Outcome, Sending, Which, Worded,
 };
+pub use rows::{
+    Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,
+    NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
+};
+pub use session::Database;
 
 use config::Address;
 
 /// A connection to the ledger. Operations on tables that are older than this program give `SCHEMA_OUTDATED`.
 pub enum Ledger {
-    Postgres(Box<postgres::PgLedger>),
-    Sqlite(Box<sqlite::SqliteLedger>),
+    Postgres(Box<Database<PgConnection>>),
+    Sqlite(Box<Database<SqliteConnection>>),
 }
 
-/// Calls the same operation of whichever database it is.
+/// Calls the same function of whichever connection it is.
 macro_rules! either {
-    ($ledger:expr, $name:ident($($arg:expr),*)) => {
+    ($ledger:expr, $database:ident => $call:expr) => {
         match $ledger {
-            Ledger::Postgres(ledger) => ledger.$name($($arg),*).await,
-            Ledger::Sqlite(ledger) => ledger.$name($($arg),*).await,
+            Ledger::Postgres($database) => $call,
+            Ledger::Sqlite($database) => $call,
         }
     };
 }
@@ -59,12 +70,8 @@ impl Ledger {
     /// `Address` when the address or its credentials are wrong, `Outage` when nobody answers.
     pub async fn open(config: &LedgerConfig) -> Result<Self> {
         Ok(match config.address()? {
-            Address::Postgres(url) => {
-                Self::Postgres(Box::new(postgres::PgLedger::open(config, url).await?))
-            }
-            Address::Sqlite(path) => {
-                Self::Sqlite(Box::new(sqlite::SqliteLedger::open(config, path).await?))
-            }
+            Address::Postgres(url) => Self::Postgres(Box::new(Database::open(config, url).await?)),
+            Address::Sqlite(path) => Self::Sqlite(Box::new(Database::open(config, path).await?)),
         })
     }
 
@@ -80,10 +87,7 @@ impl Ledger {
     /// The settings with which it was opened.
     #[must_use]
     pub fn config(&self) -> &LedgerConfig {
-        match self {
-            Self::Postgres(ledger) => ledger.config(),
-            Self::Sqlite(ledger) => ledger.config(),
-        }
+        either!(self, database => &database.config)
     }
 
     /// Brings the tables to the newest version and gives it. Several processes may do so at once.
@@ -91,7 +95,7 @@ impl Ledger {
     /// # Errors
     /// When the database refuses a step; earlier steps stay.
     pub async fn migrate(&mut self) -> Result<i64> {
-        either!(self, migrate())
+        either!(self, database => database.migrate().await)
     }
 
     /// Version of the tables in the database; 0 when there are none.
@@ -99,16 +103,14 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn schema_version(&mut self) -> Result<i64> {
-        either!(self, schema_version())
+        either!(self, database => database.schema_version().await)
     }
 
-    /// Version of the tables that this program needs. Newer tables serve as well, because steps only add.
+    /// Version of the tables that this program needs. Newer tables serve as well: steps take nothing away that
+    /// charging needs.
     #[must_use]
     pub fn schema_latest(&self) -> i64 {
-        match self {
-            Self::Postgres(_) => postgres::LATEST,
-            Self::Sqlite(_) => sqlite::LATEST,
-        }
+        either!(self, database => database.schema_latest())
     }
 
     /// The database's clock, in microseconds since 1970-01-01T00:00:00Z.
@@ -116,7 +118,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn clock_us(&mut self) -> Result<i64> {
-        either!(self, clock_us())
+        operation!(self, any, run, |conn, _| dialect::clock_us(conn))
     }
 
     /// The campaigns that exist among these ids; inside a transaction when one is open.
@@ -124,7 +126,7 @@ impl Ledger {
     /// # Errors
     /// `Row` when a campaign's status or time zone cannot be understood.
     pub async fn campaigns(&mut self, ids: &[Arc<str>]) -> Result<Vec<Campaign>> {
-        either!(self, campaigns(ids))
+        operation!(self, ready, run, |conn, _| sql::read::campaigns(conn, ids))
     }
 
     /// Balances and day states as they are now, without locks.
@@ -132,7 +134,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn load(&mut self, keys: Keys<'_>) -> Result<Rows> {
-        either!(self, load(keys))
+        operation!(self, ready, run, |conn, _| sql::read::load(conn, keys))
     }
 
     /// Begins a transaction, verifies the fence and locks progress, balances and days, in this order. The transaction
@@ -141,7 +143,7 @@ impl Ledger {
     /// # Errors
     /// `Fenced` and `GenerationChanged` as `apply`; no transaction is open then.
     pub async fn lock(&mut self, keys: LockKeys<'_>) -> Result<Rows> {
-        either!(self, lock(keys))
+        operation!(self, locking, run, |conn, config| sql::read::lock(conn, &config.group, keys))
     }
 
     /// Ends an open transaction without writing anything.
@@ -149,7 +151,7 @@ impl Ledger {
     /// # Errors
     /// `Outage` when the connection is gone, which ends the transaction as well.
     pub async fn rollback(&mut self) -> Result<()> {
-        either!(self, rollback())
+        either!(self, database => database.rollback().await)
     }
 
     /// Writes a plan and commits, if everything it was decided on still holds; otherwise writes nothing. Ends the
@@ -163,7 +165,8 @@ impl Ledger {
     /// - `Transient`: nothing is written, try again.
     /// - `Outage`: reopen; when the outcome is unknown, `progress` tells whether the plan was written.
     pub async fn apply(&mut self, plan: &Plan<'_>) -> Result<()> {
-        either!(self, apply(plan))
+        let open = either!(self, database => database.take_batch());
+        operation!(self, ready, run, |conn, config| sql::apply::apply(conn, config, plan, open))
     }
 
     /// Progress of the own consumer group in these topics (in all topics when empty), by topic and partition.
@@ -171,7 +174,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn progress(&mut self, topics: &[&str]) -> Result<Vec<ProgressRow>> {
-        either!(self, progress(topics))
+        operation!(self, idle, run, |conn, config| sql::progress::read(conn, &config.group, topics))
     }
 
     /// Writes down where each partition of a topic begins, all at once, if the group has never seen the topic.
@@ -185,7 +188,13 @@ impl Ledger {
         topic_id: &str,
         offsets: &[(i32, i64)],
     ) -> Result<bool> {
-        either!(self, first_sight(topic, topic_id, offsets))
+        operation!(self, idle, run, |conn, config| sql::progress::first_sight(
+            conn,
+            &config.group,
+            topic,
+            topic_id,
+            offsets
+        ))
     }
 
     /// Takes partitions over, fencing off whoever held them. A partition that was never seen starts at the given
@@ -200,7 +209,13 @@ impl Ledger {
         topic_id: &str,
         partitions: &[(i32, i64)],
     ) -> Result<Vec<Acquired>> {
-        either!(self, acquire(owner, topic, topic_id, partitions))
+        operation!(self, idle, run, |conn, config| {
+            let group = &config.group;
+            sql::progress::acquire(
+                conn,
+                progress::Want { group, owner, topic, topic_id, partitions },
+            )
+        })
     }
 
     /// Stops a partition until [`Ledger::repoint`]; whoever holds it is fenced off.
@@ -208,7 +223,13 @@ impl Ledger {
     /// # Errors
     /// `NotFound` when the group has no such partition.
     pub async fn halt(&mut self, topic: &str, partition: i32, reason: &str) -> Result<()> {
-        either!(self, halt(topic, partition, reason))
+        operation!(self, idle, run, |conn, config| sql::progress::halt(
+            conn,
+            &config.group,
+            topic,
+            partition,
+            reason
+        ))
     }
 
     /// Lets a halted partition go on, fences off whoever holds it, and writes an audit row.
@@ -216,7 +237,11 @@ impl Ledger {
     /// # Errors
     /// `NotAllowed` when records would be charged twice, `NotFound` when the group has no such partition.
     pub async fn repoint(&mut self, repoint: Repoint<'_>) -> Result<ProgressRow> {
-        either!(self, repoint(repoint))
+        operation!(self, idle, run, |conn, config| sql::progress::repoint(
+            conn,
+            &config.group,
+            repoint
+        ))
     }
 
     /// Keeps a rule module; the same digest is the same module.
@@ -224,7 +249,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be written.
     pub async fn publish(&mut self, module: &Module) -> Result<()> {
-        either!(self, publish(module))
+        operation!(self, idle, run, |conn, _| sql::rules::publish(conn, module))
     }
 
     /// Puts rules in force and gives the number of their generation. Once this returns, no plan of an older generation
@@ -233,7 +258,7 @@ impl Ledger {
     /// # Errors
     /// `NotFound` when a module was not published.
     pub async fn activate(&mut self, parts: &[Part], author: &str, note: &str) -> Result<u64> {
-        either!(self, activate(parts, author, note))
+        operation!(self, idle, run, |conn, _| sql::rules::activate(conn, parts, author, note))
     }
 
     /// The rules in force; `None` before the first activation.
@@ -241,7 +266,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn active(&mut self) -> Result<Option<Generation>> {
-        either!(self, active())
+        operation!(self, idle, run, |conn, _| sql::rules::active(conn))
     }
 
     /// The bytes of a published module.
@@ -249,7 +274,7 @@ impl Ledger {
     /// # Errors
     /// `NotFound` when it was not published.
     pub async fn module_bytes(&mut self, digest: &str) -> Result<Vec<u8>> {
-        either!(self, module_bytes(digest))
+        operation!(self, idle, run, |conn, _| sql::rules::module_bytes(conn, digest))
     }
 
     /// Loads campaigns, replacing those with the same id.
@@ -257,7 +282,7 @@ impl Ledger {
     /// # Errors
     /// `Row` when a time zone is unknown; nothing is loaded then.
     pub async fn put_campaigns(&mut self, campaigns: &[NewCampaign]) -> Result<()> {
-        either!(self, put_campaigns(campaigns))
+        operation!(self, idle, run, |conn, _| sql::read::put_campaigns(conn, campaigns))
     }
 
     /// Sets an advertiser's opening balance; what was charged since stays charged.
@@ -265,7 +290,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be written.
     pub async fn put_balance(&mut self, advertiser: &str, opening: Micros) -> Result<()> {
-        either!(self, put_balance(advertiser, opening))
+        operation!(self, idle, run, |conn, _| sql::read::put_balance(conn, advertiser, opening))
     }
 
     /// A small picture for status pages.
@@ -273,7 +298,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn overview(&mut self) -> Result<Overview> {
-        either!(self, overview())
+        operation!(self, idle, run, |conn, _| overview::overview(conn))
     }
 
     /// Checks whether the ledger adds up, on one snapshot and without disturbing writers; calls back after each check.
@@ -284,6 +309,6 @@ impl Ledger {
         &mut self,
         on_check: &mut (dyn FnMut(&Check) + Send),
     ) -> Result<AuditReport> {
-        either!(self, audit(on_check))
+        operation!(self, idle, run_long, |conn, _| audit::audit(conn, on_check))
     }
 }

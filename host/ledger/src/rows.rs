@@ -96,6 +96,21 @@ pub struct NewCampaign {
     pub cpc: Micros,
     /// IANA name.
     pub time_zone: String,
+    pub ad: AdDetails,
+}
+
+/// What campaign events tell of a campaign besides its status and budget; charging does not depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdDetails {
+    pub product_id: Option<String>,
+    pub placement: Option<String>,
+    pub category: Option<String>,
+    pub approval_status: Option<String>,
+    /// JSON.
+    pub targeting: Option<String>,
+    pub effective_from_us: Option<i64>,
+    pub rtb_impact: Option<String>,
+    pub bid: Option<Micros>,
 }
 
 /// A rule module to keep.
@@ -139,8 +154,16 @@ pub struct Overview {
     pub negative_balances: i64,
     /// Campaigns that have used at least 80 % of today's budget, the fullest first, 100 at most.
     pub near_budget: Vec<NearBudget>,
+    /// Happenings that nobody has worded yet.
     pub outbox_waiting: i64,
-    pub outbox_given_up: i64,
+    /// Messages that wait to be sent.
+    pub deliveries_waiting: i64,
+    /// Messages that were given up.
+    pub deliveries_dead: i64,
+    /// Age of the oldest message that is due and not sent; 0 when there is none.
+    pub oldest_waiting_s: i64,
+    /// What was charged after pauses, on all days.
+    pub overspent: Micros,
     pub dead_letters: i64,
     pub dead_letters_unpublished: i64,
     pub progress: Vec<ProgressRow>,

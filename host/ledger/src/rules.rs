@@ -1,7 +1,8 @@
 //! Generations of rules; what is the same in both databases.
 
+use crate::dialect::Cells;
 use crate::error::{LedgerError, Result};
-use crate::rows::Part;
+use crate::rows::{Generation, Part};
 
 /// The parts in the order in which generations are compared.
 ///
@@ -25,4 +26,19 @@ pub(crate) fn no_such_module(parts: &[Part]) -> LedgerError {
         "one of the rule modules {} is not in the ledger; publish it first",
         digests.join(", ")
     ))
+}
+
+/// Rows of number, author, note and one part each; the part may be missing.
+pub(crate) fn generation(rows: &[impl Cells]) -> Option<Generation> {
+    rows.first().map(|first| Generation {
+        number: first.cell::<i64>(0) as u64,
+        author: first.cell(1),
+        note: first.cell(2),
+        parts: rows.iter().filter_map(part).collect(),
+    })
+}
+
+fn part(row: &impl Cells) -> Option<Part> {
+    let world: Option<String> = row.cell(3);
+    world.map(|world| Part { world, digest: row.cell(4), params: row.cell(5) })
 }

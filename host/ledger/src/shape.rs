@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tollgate_domain::book::{DayKey, DayState};
+use tollgate_domain::day::Day;
 use tollgate_domain::dead::{DeadLetter, Header};
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::{Advance, HistoryRow, Plan, ReasonName};
 use tollgate_domain::slice::Source;
 
+use crate::dialect::Cells;
 use crate::error::{LedgerError, Result};
 use crate::rows::{Keys, Rows};
 
@@ -49,34 +51,50 @@ impl<'a> DayKeyColumns<'a> {
 }
 
 /// Puts rows that were found back into the order of the keys, with zeros for those that were not.
-pub(crate) struct Found<'a> {
-    keys: Keys<'a>,
+pub(crate) struct Found {
     balances: HashMap<String, Micros>,
     days: HashMap<DayKey, DayState>,
 }
 
-impl<'a> Found<'a> {
-    pub(crate) fn new(keys: Keys<'a>) -> Self {
-        Self { keys, balances: HashMap::new(), days: HashMap::new() }
+impl Found {
+    /// Rows of advertiser and balance, or else of campaign, day and state.
+    pub(crate) fn of(keys: Keys<'_>, rows: &[impl Cells]) -> Result<Rows> {
+        let mut found = Self { balances: HashMap::new(), days: HashMap::new() };
+        for row in rows {
+            if let Some(advertiser) = row.cell(0) {
+                found.balances.insert(advertiser, Micros(row.cell(1)));
+                continue;
+            }
+            let key = DayKey { campaign: row.cell::<String>(2).into(), day: Day(row.cell(3)) };
+            found.days.insert(key, day_state(row)?);
+        }
+        Ok(found.in_order(keys))
     }
 
-    pub(crate) fn balance(&mut self, advertiser: &str, balance: Micros) {
-        self.balances.insert(advertiser.to_owned(), balance);
-    }
-
-    pub(crate) fn day(&mut self, key: DayKey, state: DayState) {
-        self.days.insert(key, state);
-    }
-
-    pub(crate) fn finish(self) -> Rows {
+    fn in_order(&self, keys: Keys<'_>) -> Rows {
         let balance =
             |id: &Arc<str>| (Arc::clone(id), self.balances.get(&**id).copied().unwrap_or_default());
         let day = |key: &DayKey| (key.clone(), self.days.get(key).copied().unwrap_or_default());
         Rows {
-            balances: self.keys.advertisers.iter().map(balance).collect(),
-            days: self.keys.days.iter().map(day).collect(),
+            balances: keys.advertisers.iter().map(balance).collect(),
+            days: keys.days.iter().map(day).collect(),
         }
     }
+}
+
+fn day_state(row: &impl Cells) -> Result<DayState> {
+    let ppm = |value: i64| {
+        u32::try_from(value)
+            .map_err(|_| LedgerError::Unexpected(format!("{value} is not a ratio in ppm")))
+    };
+    Ok(DayState {
+        spent: Micros(row.cell(4)),
+        warned_ppm: ppm(row.cell(5))?,
+        paused_ppm: ppm(row.cell(6))?,
+        crossing_budget: row.cell::<Option<i64>>(7).map(Micros),
+        overspent: Micros(row.cell(8)),
+        version: row.cell(9),
+    })
 }
 
 pub(crate) fn texts(ids: &[Arc<str>]) -> Vec<&str> {

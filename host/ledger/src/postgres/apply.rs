@@ -1,12 +1,12 @@
 //! Writing a plan, whole or not at all: one statement for few rows, a transaction with COPY for many.
 
-use sqlx::Executor;
 use sqlx::postgres::PgConnection;
 use tollgate_domain::plan::Plan;
 
-use super::{copy, database_error, small};
+use super::{copy, small};
 use crate::config::LedgerConfig;
 use crate::error::Result;
+use crate::session::{Connection, ended};
 
 /// Writes the plan and commits. `open`: the transaction that holds the locks is still open and is ended here.
 pub(crate) async fn apply(
@@ -23,23 +23,11 @@ pub(crate) async fn apply(
             .map_err(|error| error.during_commit());
     }
     if !open {
-        conn.execute("BEGIN").await.map_err(database_error)?;
+        conn.begin().await?;
     }
     let written = match small::write(conn, &config.group, plan, few).await {
         Ok(()) if !few => copy::history(conn, plan).await,
         other => other,
     };
-    match written {
-        Ok(()) => conn
-            .execute("COMMIT")
-            .await
-            .map(drop)
-            .map_err(|error| database_error(error).during_commit()),
-        Err(error) => {
-            if !error.is_outage() {
-                conn.execute("ROLLBACK").await.map_err(database_error)?;
-            }
-            Err(error)
-        }
-    }
+    ended(conn, written).await
 }

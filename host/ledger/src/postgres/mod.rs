@@ -1,314 +1,104 @@
 //! The ledger in Postgres: one dedicated connection that is never shared and never cancelled halfway.
 
-mod apply;
+pub(crate) mod apply;
 mod copy;
 mod error;
 mod history;
-mod overview;
-mod progress;
-mod read;
-mod rules;
+pub(crate) mod progress;
+pub(crate) mod read;
+pub(crate) mod rules;
 mod schema;
 mod small;
 
 use std::str::FromStr;
-use std::sync::Arc;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Executor};
-use tollgate_domain::book::Campaign;
-use tollgate_domain::money::Micros;
-use tollgate_domain::plan::Plan;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Executor, Postgres};
 
-use crate::audit;
 use crate::config::LedgerConfig;
+use crate::dialect::{Arg, Dialect, Words};
 use crate::error::{LedgerError, Result};
-use crate::rows::{
-    Acquired, AuditReport, Check, Generation, Keys, LockKeys, Module, NewCampaign, Overview, Part,
-    ProgressRow, Repoint, Rows,
-};
-use crate::session::{Connection, Session};
+use crate::session::Connection;
 
 pub(crate) use error::database_error;
-pub(crate) use schema::LATEST;
 
-/// A connection to a ledger in Postgres.
-pub struct PgLedger {
-    config: LedgerConfig,
-    session: Session<PgConnection>,
-    /// Version of the tables as last read.
-    version: i64,
-}
+impl Connection for PgConnection {
+    const LATEST: i64 = schema::LATEST;
 
-impl PgLedger {
-    pub(crate) async fn open(config: &LedgerConfig, url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)
+    async fn connect(config: &LedgerConfig, address: &str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(address)
             .map_err(|_| LedgerError::Address("it is not a valid URL".into()))?
             .application_name(&config.application_name)
             .disable_statement_logging();
-        let connect = async {
-            let mut conn = options.connect().await.map_err(database_error)?;
-            conn.execute(&*settings(config)).await.map_err(database_error)?;
-            let version = schema::version(&mut conn).await?;
-            Ok((conn, version))
-        };
-        let (conn, version) = tokio::time::timeout(config.deadline, connect)
-            .await
-            .unwrap_or_else(|_| Err(LedgerError::outage("connecting took too long")))?;
-        let session = Session::new(conn, config.deadline);
-        Ok(Self { config: config.clone(), session, version })
+        let mut conn = options.connect().await.map_err(database_error)?;
+        conn.execute(&*settings(config)).await.map_err(database_error)?;
+        Ok(conn)
     }
 
-    pub(crate) fn config(&self) -> &LedgerConfig {
-        &self.config
+    async fn version(&mut self) -> Result<i64> {
+        schema::version(self).await
     }
 
-    pub(crate) async fn migrate(&mut self) -> Result<i64> {
-        let mut conn = self.session.take()?;
-        let work = async move {
-            let result = schema::migrate(&mut conn).await;
-            (conn, result)
-        };
-        self.version = self.session.run_long(work).await?;
-        Ok(self.version)
+    async fn migrate(&mut self) -> Result<i64> {
+        schema::migrate(self).await
     }
 
-    pub(crate) async fn schema_version(&mut self) -> Result<i64> {
-        let mut conn = self.session.take()?;
-        let work = async move {
-            let result = schema::version(&mut conn).await;
-            (conn, result)
-        };
-        self.version = self.session.run(work).await?;
-        Ok(self.version)
+    async fn begin(&mut self) -> Result<()> {
+        self.execute("BEGIN").await.map(drop).map_err(database_error)
     }
 
-    pub(crate) async fn clock_us(&mut self) -> Result<i64> {
-        let mut conn = self.session.take()?;
-        let work = async move {
-            let result = read::clock_us(&mut conn).await;
-            (conn, result)
-        };
-        self.session.run(work).await
+    async fn commit(&mut self) -> Result<()> {
+        let done = self.execute("COMMIT").await;
+        done.map(drop).map_err(|error| database_error(error).during_commit())
     }
 
-    pub(crate) async fn campaigns(&mut self, ids: &[Arc<str>]) -> Result<Vec<Campaign>> {
-        let mut conn = self.ready().await?;
-        let work = async move {
-            let result = read::campaigns(&mut conn, ids).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn load(&mut self, keys: Keys<'_>) -> Result<Rows> {
-        let mut conn = self.ready().await?;
-        let work = async move {
-            let result = read::load(&mut conn, keys).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn lock(&mut self, keys: LockKeys<'_>) -> Result<Rows> {
-        let mut conn = self.idle().await?;
-        self.session.in_transaction = true;
-        let group = &self.config.group;
-        let work = async move {
-            let result = read::lock(&mut conn, group, keys).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn rollback(&mut self) -> Result<()> {
-        if !self.session.in_transaction {
-            return Ok(());
-        }
-        let mut conn = self.session.take()?;
-        self.session.in_transaction = false;
-        let work = async move {
-            let result = conn.execute("ROLLBACK").await.map(drop).map_err(database_error);
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn apply(&mut self, plan: &Plan<'_>) -> Result<()> {
-        let mut conn = self.ready().await?;
-        let open = std::mem::take(&mut self.session.in_transaction);
-        let config = &self.config;
-        let work = async move {
-            let result = apply::apply(&mut conn, config, plan, open).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn progress(&mut self, topics: &[&str]) -> Result<Vec<ProgressRow>> {
-        let mut conn = self.idle().await?;
-        let group = &self.config.group;
-        let work = async move {
-            let result = progress::read(&mut conn, Some(group), topics).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn first_sight(
-        &mut self,
-        topic: &str,
-        topic_id: &str,
-        offsets: &[(i32, i64)],
-    ) -> Result<bool> {
-        let mut conn = self.idle().await?;
-        let group = &self.config.group;
-        let work = async move {
-            let result = progress::first_sight(&mut conn, group, topic, topic_id, offsets).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn acquire(
-        &mut self,
-        owner: &str,
-        topic: &str,
-        topic_id: &str,
-        partitions: &[(i32, i64)],
-    ) -> Result<Vec<Acquired>> {
-        let mut conn = self.idle().await?;
-        let group = &self.config.group;
-        let work = async move {
-            let want = progress::Want { group, owner, topic, topic_id, partitions };
-            let result = progress::acquire(&mut conn, want).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn halt(&mut self, topic: &str, partition: i32, reason: &str) -> Result<()> {
-        let mut conn = self.idle().await?;
-        let group = &self.config.group;
-        let work = async move {
-            let result = progress::halt(&mut conn, group, topic, partition, reason).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn repoint(&mut self, repoint: Repoint<'_>) -> Result<ProgressRow> {
-        let mut conn = self.idle().await?;
-        let group = &self.config.group;
-        let work = async move {
-            let result = progress::repoint(&mut conn, group, repoint).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn publish(&mut self, module: &Module) -> Result<()> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = rules::publish(&mut conn, module).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn activate(
-        &mut self,
-        parts: &[Part],
-        author: &str,
-        note: &str,
-    ) -> Result<u64> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = rules::activate(&mut conn, parts, author, note).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn active(&mut self) -> Result<Option<Generation>> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = rules::active(&mut conn).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn module_bytes(&mut self, digest: &str) -> Result<Vec<u8>> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = rules::module_bytes(&mut conn, digest).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn put_campaigns(&mut self, campaigns: &[NewCampaign]) -> Result<()> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = read::put_campaigns(&mut conn, campaigns).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn put_balance(&mut self, advertiser: &str, opening: Micros) -> Result<()> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = read::put_balance(&mut conn, advertiser, opening).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn overview(&mut self) -> Result<Overview> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = overview::overview(&mut conn).await;
-            (conn, result)
-        };
-        self.session.run(work).await
-    }
-
-    pub(crate) async fn audit(
-        &mut self,
-        on_check: &mut (dyn FnMut(&Check) + Send),
-    ) -> Result<AuditReport> {
-        let mut conn = self.idle().await?;
-        let work = async move {
-            let result = audit::postgres(&mut conn, on_check).await;
-            (conn, result)
-        };
-        self.session.run_long(work).await
-    }
-
-    /// Hands out the connection for an operation that is no part of a batch; a batch that was locked is given up.
-    async fn idle(&mut self) -> Result<PgConnection> {
-        self.rollback().await?;
-        self.ready().await
-    }
-
-    /// Hands out the connection for an operation that needs the newest tables.
-    async fn ready(&mut self) -> Result<PgConnection> {
-        // Another process may have migrated since; only an outdated connection pays for looking again.
-        if self.version < schema::LATEST && self.schema_version().await? < schema::LATEST {
-            let (found, latest) = (self.version, schema::LATEST);
-            return Err(LedgerError::SchemaOutdated { found, latest });
-        }
-        self.session.take()
+    async fn roll_back(&mut self) -> Result<()> {
+        self.execute("ROLLBACK").await.map(drop).map_err(database_error)
     }
 }
 
-impl Connection for PgConnection {
-    async fn roll_back(&mut self) -> bool {
-        self.execute("ROLLBACK").await.is_ok()
+impl Dialect for PgConnection {
+    type Row = PgRow;
+
+    const WORDS: Words = Words {
+        now: "now()",
+        clock: "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+        after: ("(now() + ", " * INTERVAL '1 microsecond')"),
+        at: ("(TIMESTAMPTZ 'epoch' + ", " * INTERVAL '1 microsecond')"),
+        us: ("(extract(epoch FROM ", ") * 1000000)::bigint"),
+        days: ("(", " - DATE '1970-01-01')"),
+        ids: ("(SELECT value::bigint FROM jsonb_array_elements_text(", "::jsonb))"),
+        keys: ("(SELECT value FROM jsonb_array_elements_text(", "::jsonb))"),
+        json: ("", "::jsonb"),
+    };
+
+    async fn begin_snapshot(&mut self) -> Result<()> {
+        self.execute(SNAPSHOT).await.map(drop).map_err(database_error)
+    }
+
+    async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<PgRow>> {
+        bound(sql, args).fetch_all(self).await.map_err(database_error)
+    }
+
+    async fn change(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64> {
+        let done = bound(sql, args).execute(self).await.map_err(database_error)?;
+        Ok(done.rows_affected())
     }
 }
+
+fn bound<'q>(sql: &'q str, args: &[Arg<'q>]) -> Query<'q, Postgres, PgArguments> {
+    args.iter().fold(sqlx::query(sql), |query, arg| match *arg {
+        Arg::Int(value) => query.bind(value),
+        Arg::Text(value) => query.bind(value),
+    })
+}
+
+/// Settings of the hot path would make statements over whole tables slow.
+const SNAPSHOT: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0;
+    SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on;
+    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on";
 
 /// Session settings. Without hash and merge joins and full scans, the planner takes rows through their index, in the
 /// order of the sorted lists, which is the order of the locks; without costs for pages it begins with the lists even

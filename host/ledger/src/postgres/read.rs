@@ -2,50 +2,25 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Executor, Row};
-use tollgate_domain::book::{Campaign, DayKey, DayState};
-use tollgate_domain::day::Day;
+use sqlx::postgres::PgConnection;
+use tollgate_domain::book::Campaign;
 use tollgate_domain::money::Micros;
 
 use super::database_error;
-use crate::campaign::{CampaignRow, check_zones};
-use crate::error::{LedgerError, Result};
-use crate::rows::{Keys, LockKeys, NewCampaign, Rows};
+use crate::campaign::{COLUMNS, campaign_row, check_zones};
+use crate::error::Result;
+use crate::rows::{AdDetails, Keys, LockKeys, NewCampaign, Rows};
+use crate::session::Connection;
 use crate::shape::{AdvanceColumns, DayKeyColumns, Found, texts};
-
-pub(crate) async fn clock_us(conn: &mut PgConnection) -> Result<i64> {
-    let row = sqlx::query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-        .fetch_one(conn)
-        .await
-        .map_err(database_error)?;
-    Ok(row.get(0))
-}
 
 /// Campaigns that exist, in the order of their ids.
 pub(crate) async fn campaigns(conn: &mut PgConnection, ids: &[Arc<str>]) -> Result<Vec<Campaign>> {
-    let rows = sqlx::query(
-        "SELECT campaign_id, advertiser_id, status, paused_reason, daily_budget_micros, cpc_micros, time_zone, version
-         FROM unnest($1::text[]) AS w (id) JOIN campaigns ON campaign_id = w.id",
-    )
-    .bind(texts(ids))
-    .fetch_all(conn)
-    .await
-    .map_err(database_error)?;
-    let campaign = |row: &PgRow| {
-        CampaignRow {
-            id: row.get(0),
-            advertiser: row.get(1),
-            status: row.get(2),
-            paused_reason: row.get(3),
-            daily_budget_micros: row.get(4),
-            cpc_micros: row.get(5),
-            time_zone: row.get(6),
-            version: row.get(7),
-        }
-        .into_campaign()
-    };
-    rows.iter().map(campaign).collect()
+    let sql = format!(
+        "SELECT {COLUMNS}
+         FROM unnest($1::text[]) AS w (id) JOIN campaigns ON campaign_id = w.id"
+    );
+    let rows = sqlx::query(&sql).bind(texts(ids)).fetch_all(conn).await.map_err(database_error)?;
+    rows.iter().map(campaign_row).collect()
 }
 
 pub(crate) async fn load(conn: &mut PgConnection, keys: Keys<'_>) -> Result<Rows> {
@@ -66,12 +41,12 @@ pub(crate) async fn load(conn: &mut PgConnection, keys: Keys<'_>) -> Result<Rows
     .fetch_all(conn)
     .await
     .map_err(database_error)?;
-    collect(&rows, keys)
+    Found::of(keys, &rows)
 }
 
 /// Begins a transaction and locks progress, balances and days, in this order.
 pub(crate) async fn lock(conn: &mut PgConnection, group: &str, keys: LockKeys<'_>) -> Result<Rows> {
-    conn.execute("BEGIN").await.map_err(database_error)?;
+    conn.begin().await?;
     let advances = AdvanceColumns::new(keys.advances);
     let days = DayKeyColumns::new(keys.days);
     let rows =
@@ -89,7 +64,7 @@ pub(crate) async fn lock(conn: &mut PgConnection, group: &str, keys: LockKeys<'_
             .fetch_all(conn)
             .await
             .map_err(database_error)?;
-    collect(&rows, Keys { advertisers: keys.advertisers, days: keys.days })
+    Found::of(Keys { advertisers: keys.advertisers, days: keys.days }, &rows)
 }
 
 pub(crate) async fn put_campaigns(
@@ -99,25 +74,27 @@ pub(crate) async fn put_campaigns(
     check_zones(campaigns)?;
     let column = |field: fn(&NewCampaign) -> &str| campaigns.iter().map(field).collect::<Vec<_>>();
     let budgets: Vec<_> = campaigns.iter().map(|c| c.daily_budget.map(|budget| budget.0)).collect();
-    sqlx::query(
-        "INSERT INTO campaigns AS c (campaign_id, advertiser_id, status, daily_budget_micros, cpc_micros, time_zone)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
-         ON CONFLICT (campaign_id) DO UPDATE SET
-           advertiser_id = excluded.advertiser_id, status = excluded.status,
-           paused_reason = CASE WHEN c.status = excluded.status THEN c.paused_reason END,
-           paused_day = CASE WHEN c.status = excluded.status THEN c.paused_day END,
-           daily_budget_micros = excluded.daily_budget_micros, cpc_micros = excluded.cpc_micros,
-           time_zone = excluded.time_zone",
-    )
-    .bind(column(|c| &c.id))
-    .bind(column(|c| &c.advertiser))
-    .bind(column(|c| c.status.as_str()))
-    .bind(budgets)
-    .bind(campaigns.iter().map(|c| c.cpc.0).collect::<Vec<_>>())
-    .bind(column(|c| &c.time_zone))
-    .execute(conn)
-    .await
-    .map_err(|error| database_error(error).during_commit())?;
+    let ad = |field: fn(&AdDetails) -> &Option<String>| {
+        campaigns.iter().map(|c| field(&c.ad).as_deref()).collect::<Vec<_>>()
+    };
+    sqlx::query(PUT_CAMPAIGNS)
+        .bind(column(|c| &c.id))
+        .bind(column(|c| &c.advertiser))
+        .bind(column(|c| c.status.as_str()))
+        .bind(budgets)
+        .bind(campaigns.iter().map(|c| c.cpc.0).collect::<Vec<_>>())
+        .bind(column(|c| &c.time_zone))
+        .bind(ad(|ad| &ad.product_id))
+        .bind(ad(|ad| &ad.placement))
+        .bind(ad(|ad| &ad.category))
+        .bind(ad(|ad| &ad.approval_status))
+        .bind(ad(|ad| &ad.targeting))
+        .bind(campaigns.iter().map(|c| c.ad.effective_from_us).collect::<Vec<_>>())
+        .bind(ad(|ad| &ad.rtb_impact))
+        .bind(campaigns.iter().map(|c| c.ad.bid.map(|bid| bid.0)).collect::<Vec<_>>())
+        .execute(conn)
+        .await
+        .map_err(|error| database_error(error).during_commit())?;
     Ok(())
 }
 
@@ -142,27 +119,20 @@ pub(crate) async fn put_balance(
     Ok(())
 }
 
-fn collect(rows: &[PgRow], keys: Keys<'_>) -> Result<Rows> {
-    let mut found = Found::new(keys);
-    for row in rows {
-        if let Some(advertiser) = row.try_get::<Option<&str>, _>(0).map_err(database_error)? {
-            found.balance(advertiser, Micros(row.get(1)));
-            continue;
-        }
-        let state = DayState {
-            spent: Micros(row.get(4)),
-            warned_ppm: ppm(row.get(5))?,
-            paused_ppm: ppm(row.get(6))?,
-            crossing_budget: row.get::<Option<i64>, _>(7).map(Micros),
-            overspent: Micros(row.get(8)),
-            version: row.get(9),
-        };
-        found.day(DayKey { campaign: row.get::<&str, _>(2).into(), day: Day(row.get(3)) }, state);
-    }
-    Ok(found.finish())
-}
-
-fn ppm(value: i64) -> Result<u32> {
-    u32::try_from(value)
-        .map_err(|_| LedgerError::Unexpected(format!("{value} is not a ratio in ppm")))
-}
+const PUT_CAMPAIGNS: &str = "
+INSERT INTO campaigns AS c (campaign_id, advertiser_id, status, daily_budget_micros, cpc_micros, time_zone, product_id,
+  placement, category, approval_status, targeting, effective_from, rtb_impact, bid_micros)
+SELECT w.id, w.advertiser, w.status, w.budget, w.cpc, w.zone, w.product, w.placement, w.category, w.approval,
+  w.targeting::jsonb, TIMESTAMPTZ 'epoch' + w.effective_us * INTERVAL '1 microsecond', w.impact, w.bid
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+    $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::bigint[])
+  AS w (id, advertiser, status, budget, cpc, zone, product, placement, category, approval, targeting, effective_us,
+    impact, bid)
+ON CONFLICT (campaign_id) DO UPDATE SET
+  advertiser_id = excluded.advertiser_id, status = excluded.status,
+  paused_reason = CASE WHEN c.status = excluded.status THEN c.paused_reason END,
+  paused_day = CASE WHEN c.status = excluded.status THEN c.paused_day END,
+  daily_budget_micros = excluded.daily_budget_micros, cpc_micros = excluded.cpc_micros,
+  time_zone = excluded.time_zone, product_id = excluded.product_id, placement = excluded.placement,
+  category = excluded.category, approval_status = excluded.approval_status, targeting = excluded.targeting,
+  effective_from = excluded.effective_from, rtb_impact = excluded.rtb_impact, bid_micros = excluded.bid_micros";

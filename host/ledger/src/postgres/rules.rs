@@ -4,10 +4,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row};
 
 use super::database_error;
-use super::progress::ended;
 use crate::error::{LedgerError, Result};
 use crate::rows::{Generation, Module, Part};
-use crate::rules::{no_such_module, sorted};
+use crate::rules::{generation, no_such_module, sorted};
+use crate::session::ended;
 
 /// Keeps a module; a module with the same digest is the same module.
 pub(crate) async fn publish(conn: &mut PgConnection, module: &Module) -> Result<()> {
@@ -50,7 +50,6 @@ async fn activate_inside(
     if let Some(active) = active(conn).await?
         && active.parts == parts
     {
-        conn.execute("COMMIT").await.map_err(database_error)?;
         return Ok(active.number);
     }
     let number =
@@ -60,7 +59,6 @@ async fn activate_inside(
             LedgerError::Refused { sqlstate, .. } if sqlstate == "23503" => no_such_module(parts),
             other => other,
         })?;
-    conn.execute("COMMIT").await.map_err(|error| database_error(error).during_commit())?;
     Ok(number as u64)
 }
 
@@ -107,16 +105,7 @@ pub(crate) async fn active(conn: &mut PgConnection) -> Result<Option<Generation>
     .fetch_all(conn)
     .await
     .map_err(database_error)?;
-    let part = |row: &sqlx::postgres::PgRow| {
-        let world: Option<String> = row.get(3);
-        world.map(|world| Part { world, digest: row.get(4), params: row.get(5) })
-    };
-    Ok(rows.first().map(|first| Generation {
-        number: first.get::<i64, _>(0) as u64,
-        author: first.get(1),
-        note: first.get(2),
-        parts: rows.iter().filter_map(part).collect(),
-    }))
+    Ok(generation(&rows))
 }
 
 pub(crate) async fn module_bytes(conn: &mut PgConnection, digest: &str) -> Result<Vec<u8>> {

@@ -9,9 +9,11 @@ use crate::error::Result;
 /// Version of the tables that this program needs.
 pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;
 
-/// Steps from an empty database to the newest tables; a step never takes away what older programs use.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("ledger", include_str!("../../migrations/postgres/0001_ledger.sql"))];
+/// Steps from an empty database to the newest tables; a step takes nothing away that older programs charge with.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("ledger", include_str!("../../migrations/postgres/0001_ledger.sql")),
+    ("messages", include_str!("../../migrations/postgres/0002_messages.sql")),
+];
 
 /// Serialises migrations of several processes; the number has no meaning.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(7205759403792793600)";

@@ -1,24 +1,25 @@
 //! Writing a plan, whole or not at all.
 
-use sqlx::Executor;
 use sqlx::sqlite::SqliteConnection;
 use tollgate_domain::plan::{BalanceMove, DayMove, Plan, StatusChange};
 
-use super::{advance, database_error, ended, history, json};
+use super::{advance, database_error, history, json};
+use crate::config::LedgerConfig;
 use crate::error::{LedgerError, Result};
+use crate::session::{Connection, ended};
 use crate::shape::{headers_json, incarnation, without_nul};
 
 /// Writes the plan and commits. `open`: the transaction that `lock` began is still open and is ended here.
 pub(crate) async fn apply(
     conn: &mut SqliteConnection,
-    group: &str,
+    config: &LedgerConfig,
     plan: &Plan<'_>,
     open: bool,
 ) -> Result<()> {
     if !open {
-        conn.execute("BEGIN IMMEDIATE").await.map_err(database_error)?;
+        conn.begin().await?;
     }
-    let written = write(conn, group, plan).await;
+    let written = write(conn, &config.group, plan).await;
     ended(conn, written).await
 }
 

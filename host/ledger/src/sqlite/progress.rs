@@ -3,39 +3,23 @@
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Executor, Row};
-use tollgate_domain::slice::Source;
 
-use super::{database_error, ended, json};
+use super::{database_error, json};
 use crate::error::Result;
-use crate::progress::{Move, no_such_partition, plan_move};
-use crate::rows::{Acquired, Acquisition, ProgressRow, Repoint};
+use crate::progress::{COLUMNS, Move, Want, acquired, no_such_partition, plan_move, progress_row};
+use crate::rows::{Acquired, ProgressRow, Repoint};
+use crate::session::{Connection, ended};
 
-const COLUMNS: &str = "consumer_group, topic, kafka_partition, topic_id, incarnation, first_offset, next_offset, epoch, \
-    generation, charged, skipped, dead, absent, owner, halted_reason";
-
-/// Partitions to acquire, and for whom.
-#[derive(Clone, Copy)]
-pub(crate) struct Want<'a> {
-    pub(crate) group: &'a str,
-    pub(crate) owner: &'a str,
-    pub(crate) topic: &'a str,
-    pub(crate) topic_id: &'a str,
-    /// Partition and the offset at which it starts when it was never seen.
-    pub(crate) partitions: &'a [(i32, i64)],
-}
-
-/// Rows of a group (of all groups when `None`) and of these topics (of all topics when empty).
+/// Rows of a group and of these topics (of all topics when empty).
 pub(crate) async fn read(
     conn: &mut SqliteConnection,
-    group: Option<&str>,
+    group: &str,
     topics: &[&str],
 ) -> Result<Vec<ProgressRow>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM consumer_progress
-         WHERE (?1 IS NULL OR consumer_group = ?1)
-           AND (json_array_length(?2) = 0 OR topic IN (SELECT value FROM json_each(?2)))
-         ORDER BY consumer_group, topic, kafka_partition"
+         WHERE consumer_group = ?1 AND (json_array_length(?2) = 0 OR topic IN (SELECT value FROM json_each(?2)))
+         ORDER BY topic, kafka_partition"
     );
     let rows = sqlx::query(&sql).bind(group).bind(json(topics)?).fetch_all(conn).await;
     Ok(rows.map_err(database_error)?.iter().map(progress_row).collect())
@@ -69,7 +53,7 @@ pub(crate) async fn first_sight(
 
 /// Takes partitions over: a higher epoch fences off whoever held them.
 pub(crate) async fn acquire(conn: &mut SqliteConnection, want: Want<'_>) -> Result<Vec<Acquired>> {
-    conn.execute("BEGIN IMMEDIATE").await.map_err(database_error)?;
+    conn.begin().await?;
     let done = acquire_inside(conn, want).await.map_err(database_error);
     ended(conn, done).await
 }
@@ -157,7 +141,7 @@ pub(crate) async fn repoint(
     group: &str,
     repoint: Repoint<'_>,
 ) -> Result<ProgressRow> {
-    conn.execute("BEGIN IMMEDIATE").await.map_err(database_error)?;
+    conn.begin().await?;
     let done = repoint_inside(conn, group, repoint).await;
     ended(conn, done).await
 }
@@ -230,44 +214,4 @@ async fn write_move(
         .execute(conn)
         .await?;
     Ok(())
-}
-
-fn acquired(row: &SqliteRow, topic: &Arc<str>) -> Acquired {
-    let partition = row.get(0);
-    let result = if row.get(1) {
-        let source = Source {
-            topic: Arc::clone(topic),
-            partition,
-            incarnation: row.get(2),
-            epoch: row.get(3),
-        };
-        let generation = row.get::<i64, _>(5) as u64;
-        Acquisition::Held { source: Arc::new(source), next_offset: row.get(4), generation }
-    } else {
-        match row.get(7) {
-            Some(reason) => Acquisition::Halted { reason },
-            None => Acquisition::TopicRecreated { known_id: row.get(6) },
-        }
-    };
-    Acquired { partition, result }
-}
-
-fn progress_row(row: &SqliteRow) -> ProgressRow {
-    ProgressRow {
-        group: row.get(0),
-        topic: row.get(1),
-        partition: row.get(2),
-        topic_id: row.get(3),
-        incarnation: row.get(4),
-        first_offset: row.get(5),
-        next_offset: row.get(6),
-        epoch: row.get(7),
-        generation: row.get::<i64, _>(8) as u64,
-        charged: row.get(9),
-        skipped: row.get(10),
-        dead: row.get(11),
-        absent: row.get(12),
-        owner: row.get(13),
-        halted_reason: row.get(14),
-    }
 }

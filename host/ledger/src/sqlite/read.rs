@@ -2,58 +2,33 @@
 
 use std::sync::Arc;
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Executor, Row};
-use tollgate_domain::book::{Campaign, DayKey, DayState};
-use tollgate_domain::day::Day;
+use sqlx::sqlite::SqliteConnection;
+use tollgate_domain::book::Campaign;
 use tollgate_domain::money::Micros;
 
-use super::{advance, database_error, ended, json};
-use crate::campaign::{CampaignRow, check_zones};
-use crate::error::{LedgerError, Result};
+use super::{advance, database_error, json};
+use crate::campaign::{COLUMNS, campaign_row, check_zones};
+use crate::error::Result;
 use crate::rows::{Keys, LockKeys, NewCampaign, Rows};
+use crate::session::{Connection, ended};
 use crate::shape::{Found, texts};
-
-pub(crate) async fn clock_us(conn: &mut SqliteConnection) -> Result<i64> {
-    let row = sqlx::query("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000")
-        .fetch_one(conn)
-        .await
-        .map_err(database_error)?;
-    Ok(row.get(0))
-}
 
 /// Campaigns that exist, in the order of their ids.
 pub(crate) async fn campaigns(
     conn: &mut SqliteConnection,
     ids: &[Arc<str>],
 ) -> Result<Vec<Campaign>> {
-    let rows = sqlx::query(
-        "SELECT campaign_id, advertiser_id, status, paused_reason, daily_budget_micros, cpc_micros, time_zone, version
-         FROM campaigns WHERE campaign_id IN (SELECT value FROM json_each(?)) ORDER BY campaign_id",
-    )
-    .bind(json(&texts(ids))?)
-    .fetch_all(conn)
-    .await
-    .map_err(database_error)?;
-    let campaign = |row: &SqliteRow| {
-        CampaignRow {
-            id: row.get(0),
-            advertiser: row.get(1),
-            status: row.get(2),
-            paused_reason: row.get(3),
-            daily_budget_micros: row.get(4),
-            cpc_micros: row.get(5),
-            time_zone: row.get(6),
-            version: row.get(7),
-        }
-        .into_campaign()
-    };
-    rows.iter().map(campaign).collect()
+    let sql = format!(
+        "SELECT {COLUMNS}
+         FROM campaigns WHERE campaign_id IN (SELECT value FROM json_each(?)) ORDER BY campaign_id"
+    );
+    let ids = json(&texts(ids))?;
+    let rows = sqlx::query(&sql).bind(ids).fetch_all(conn).await.map_err(database_error)?;
+    rows.iter().map(campaign_row).collect()
 }
 
 /// Reads on one snapshot, or inside the open transaction.
 pub(crate) async fn load(conn: &mut SqliteConnection, keys: Keys<'_>) -> Result<Rows> {
-    let mut found = Found::new(keys);
     let days: Vec<_> = keys.days.iter().map(|key| (&*key.campaign, key.day.0)).collect();
     let rows = sqlx::query(
         "SELECT b.advertiser_id, b.balance_micros, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
@@ -69,15 +44,7 @@ pub(crate) async fn load(conn: &mut SqliteConnection, keys: Keys<'_>) -> Result<
     .fetch_all(conn)
     .await
     .map_err(database_error)?;
-    for row in &rows {
-        if let Some(advertiser) = row.try_get::<Option<&str>, _>(0).map_err(database_error)? {
-            found.balance(advertiser, Micros(row.get(1)));
-            continue;
-        }
-        let key = DayKey { campaign: row.get::<&str, _>(2).into(), day: Day(row.get(3)) };
-        found.day(key, day_state(row)?);
-    }
-    Ok(found.finish())
+    Found::of(keys, &rows)
 }
 
 /// Begins a transaction, which locks the whole file, and verifies the fence.
@@ -86,7 +53,7 @@ pub(crate) async fn lock(
     group: &str,
     keys: LockKeys<'_>,
 ) -> Result<Rows> {
-    conn.execute("BEGIN IMMEDIATE").await.map_err(database_error)?;
+    conn.begin().await?;
     advance::verify(conn, group, keys.generation, keys.advances).await?;
     load(conn, Keys { advertisers: keys.advertisers, days: keys.days }).await
 }
@@ -96,7 +63,7 @@ pub(crate) async fn put_campaigns(
     campaigns: &[NewCampaign],
 ) -> Result<()> {
     check_zones(campaigns)?;
-    conn.execute("BEGIN IMMEDIATE").await.map_err(database_error)?;
+    conn.begin().await?;
     let done = write_campaigns(conn, campaigns).await.map_err(database_error);
     ended(conn, done).await
 }
@@ -107,14 +74,18 @@ async fn write_campaigns(
 ) -> std::result::Result<(), sqlx::Error> {
     for campaign in campaigns {
         sqlx::query(
-            "INSERT INTO campaigns (campaign_id, advertiser_id, status, daily_budget_micros, cpc_micros, time_zone)
-             VALUES (?, ?, ?, ?, ?, ?)
+            "INSERT INTO campaigns (campaign_id, advertiser_id, status, daily_budget_micros, cpc_micros, time_zone,
+               product_id, placement, category, approval_status, targeting, effective_from, rtb_impact, bid_micros)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (campaign_id) DO UPDATE SET
                advertiser_id = excluded.advertiser_id, status = excluded.status,
                paused_reason = CASE WHEN campaigns.status = excluded.status THEN campaigns.paused_reason END,
                paused_day = CASE WHEN campaigns.status = excluded.status THEN campaigns.paused_day END,
                daily_budget_micros = excluded.daily_budget_micros, cpc_micros = excluded.cpc_micros,
-               time_zone = excluded.time_zone",
+               time_zone = excluded.time_zone, product_id = excluded.product_id, placement = excluded.placement,
+               category = excluded.category, approval_status = excluded.approval_status,
+               targeting = excluded.targeting, effective_from = excluded.effective_from,
+               rtb_impact = excluded.rtb_impact, bid_micros = excluded.bid_micros",
         )
         .bind(&campaign.id)
         .bind(&campaign.advertiser)
@@ -122,6 +93,14 @@ async fn write_campaigns(
         .bind(campaign.daily_budget.map(|budget| budget.0))
         .bind(campaign.cpc.0)
         .bind(&campaign.time_zone)
+        .bind(&campaign.ad.product_id)
+        .bind(&campaign.ad.placement)
+        .bind(&campaign.ad.category)
+        .bind(&campaign.ad.approval_status)
+        .bind(&campaign.ad.targeting)
+        .bind(campaign.ad.effective_from_us)
+        .bind(&campaign.ad.rtb_impact)
+        .bind(campaign.ad.bid.map(|bid| bid.0))
         .execute(&mut *conn)
         .await?;
     }
@@ -148,19 +127,4 @@ pub(crate) async fn put_balance(
     .await
     .map_err(|error| database_error(error).during_commit())?;
     Ok(())
-}
-
-fn day_state(row: &SqliteRow) -> Result<DayState> {
-    let ppm = |value: i64| {
-        u32::try_from(value)
-            .map_err(|_| LedgerError::Unexpected(format!("{value} is not a ratio in ppm")))
-    };
-    Ok(DayState {
-        spent: Micros(row.get(4)),
-        warned_ppm: ppm(row.get(5))?,
-        paused_ppm: ppm(row.get(6))?,
-        crossing_budget: row.get::<Option<i64>, _>(7).map(Micros),
-        overspent: Micros(row.get(8)),
-        version: row.get(9),
-    })
 }

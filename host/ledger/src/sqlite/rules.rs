@@ -1,12 +1,13 @@
 //! Rule modules and generations.
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Executor, Row};
 
-use super::{database_error, ended};
+use super::database_error;
 use crate::error::{LedgerError, Result};
 use crate::rows::{Generation, Module, Part};
-use crate::rules::{no_such_module, sorted};
+use crate::rules::{generation, no_such_module, sorted};
+use crate::session::{Connection, ended};
 
 /// SQLite's code for a reference to a row that does not exist.
 const FOREIGN_KEY: &str = "787";
@@ -36,7 +37,7 @@ pub(crate) async fn activate(
     note: &str,
 ) -> Result<u64> {
     let parts = sorted(parts)?;
-    conn.execute("BEGIN IMMEDIATE").await.map_err(database_error)?;
+    conn.begin().await?;
     let done = activate_inside(conn, &parts, author, note).await;
     ended(conn, done).await
 }
@@ -107,16 +108,7 @@ pub(crate) async fn active(conn: &mut SqliteConnection) -> Result<Option<Generat
     .fetch_all(conn)
     .await
     .map_err(database_error)?;
-    let part = |row: &sqlx::sqlite::SqliteRow| {
-        let world: Option<String> = row.get(3);
-        world.map(|world| Part { world, digest: row.get(4), params: row.get(5) })
-    };
-    Ok(rows.first().map(|first| Generation {
-        number: first.get::<i64, _>(0) as u64,
-        author: first.get(1),
-        note: first.get(2),
-        parts: rows.iter().filter_map(part).collect(),
-    }))
+    Ok(generation(&rows))
 }
 
 pub(crate) async fn module_bytes(conn: &mut SqliteConnection, digest: &str) -> Result<Vec<u8>> {

@@ -5,13 +5,16 @@ use sqlx::{Executor, Row};
 
 use super::database_error;
 use crate::error::Result;
+use crate::session::Connection;
 
 /// Version of the tables that this program needs.
 pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;
 
-/// Steps from an empty file to the newest tables; a step never takes away what older programs use.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("ledger", include_str!("../../migrations/sqlite/0001_ledger.sql"))];
+/// Steps from an empty file to the newest tables; a step takes nothing away that older programs charge with.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("ledger", include_str!("../../migrations/sqlite/0001_ledger.sql")),
+    ("messages", include_str!("../../migrations/sqlite/0002_messages.sql")),
+];
 
 /// Version of the tables; 0 when there are none.
 pub(crate) async fn version(conn: &mut SqliteConnection) -> Result<i64> {
@@ -56,7 +59,7 @@ pub(crate) async fn migrate(conn: &mut SqliteConnection) -> Result<i64> {
         }
         .await;
         if let Err(error) = done {
-            super::rollback(conn).await;
+            conn.roll_back().await?;
             return Err(database_error(error));
         }
     }

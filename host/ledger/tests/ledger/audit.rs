@@ -126,7 +126,7 @@ async fn the_overview_lists_what_matters(kind: Kind) {
         (1, 3, 1, 4)
     );
     assert_eq!(
-        (overview.outbox_waiting, overview.outbox_given_up, overview.dead_letters),
+        (overview.outbox_waiting, overview.deliveries_waiting, overview.dead_letters),
         (2, 0, 1)
     );
     assert_eq!((overview.negative_balances, overview.progress.len()), (1, 4));

@@ -12,7 +12,7 @@ use sqlx::{Connection, Executor, Row};
 use tempfile::TempDir;
 use tollgate_domain::book::Status;
 use tollgate_domain::money::Micros;
-use tollgate_ledger::{Acquisition, Ledger, LedgerConfig, Module, NewCampaign, Part};
+use tollgate_ledger::{Acquisition, AdDetails, Ledger, LedgerConfig, Module, NewCampaign, Part};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -188,6 +188,7 @@ pub(crate) fn campaign(number: usize) -> NewCampaign {
         daily_budget: Some(Micros(10_000)),
         cpc: Micros(100),
         time_zone: "Asia/Seoul".into(),
+        ad: AdDetails::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use tollgate_domain::book::{Campaign, DayKey, DayState};
 use tollgate_domain::day::Day;
 use tollgate_domain::dead::{Code, DeadLetter, Rejection, Stage};
 use tollgate_domain::money::Micros;
+use tollgate_domain::notice::HappeningKind;
 use tollgate_domain::plan::{
     Advance, BalanceMove, Crossing, CrossingKind, DayMove, HistoryRow, OutboxMessage, Plan,
     ReasonName, StatusChange,
@@ -147,6 +148,8 @@ impl Batch {
             ],
             dead: vec![],
             pauses_refused: 0,
+            refusals: vec![],
+            overspent: Micros::ZERO,
         }
     }
 
@@ -191,8 +194,8 @@ pub(crate) fn with_rare_parts(plan: &mut Plan<'_>) {
         paused_day: Some(key.day),
     });
     for (kind, level_ppm, round, message) in [
-        (CrossingKind::Warn, 900_000, 0, "BUDGET_WARNING"),
-        (CrossingKind::Pause, 1_000_000, version + 1, "CAMPAIGN_PAUSED"),
+        (CrossingKind::Warn, 900_000, 0, HappeningKind::Warning),
+        (CrossingKind::Pause, 1_000_000, version + 1, HappeningKind::Paused),
     ] {
         plan.crossings.push(Crossing {
             key: key.clone(),
@@ -201,7 +204,7 @@ pub(crate) fn with_rare_parts(plan: &mut Plan<'_>) {
             level_ppm,
             usage_ppm: 1_000_001,
             spent: plan.days[0].new.spent,
-            budget: Micros(10_000),
+            budget: Some(Micros(10_000)),
             reason: "LEVEL".into(),
             round,
         });

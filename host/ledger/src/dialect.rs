@@ -1,0 +1,174 @@
+//! SQL that is written once for both databases: a few words differ, and rows are read alike.
+
+use std::future::Future;
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Postgres, Row, Sqlite, Type};
+
+use crate::error::{LedgerError, Result};
+use crate::session::Connection;
+
+/// A value for a place `$1`, `$2` and so on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arg<'a> {
+    Int(Option<i64>),
+    Text(Option<&'a str>),
+}
+
+/// Words of a statement that differ. A statement writes them in braces.
+pub(crate) struct Words {
+    /// `{now}`: the instant at which the transaction or statement began.
+    pub(crate) now: &'static str,
+    /// `{clock}`: the clock at this very moment, in microseconds since 1970.
+    pub(crate) clock: &'static str,
+    /// `{after:$1}`: so many microseconds later than now.
+    pub(crate) after: (&'static str, &'static str),
+    /// `{at:$1}`: the instant that so many microseconds since 1970 are.
+    pub(crate) at: (&'static str, &'static str),
+    /// `{us:column}`: an instant as microseconds since 1970.
+    pub(crate) us: (&'static str, &'static str),
+    /// `{days:column}`: a day as days since 1970-01-01.
+    pub(crate) days: (&'static str, &'static str),
+    /// `{ids:$1}`: the numbers of a JSON list, to stand after IN.
+    pub(crate) ids: (&'static str, &'static str),
+    /// `{keys:$1}`: the texts of a JSON list, to stand after IN.
+    pub(crate) keys: (&'static str, &'static str),
+    /// `{json:$1}`: a text as what a column of JSON holds.
+    pub(crate) json: (&'static str, &'static str),
+}
+
+/// A connection that takes statements with such words.
+pub(crate) trait Dialect: Connection {
+    type Row: Cells + Send;
+    const WORDS: Words;
+
+    /// Settings for statements that read whole tables; a transaction on one snapshot.
+    fn begin_snapshot(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Rows of a statement; `sql` is already translated.
+    fn fetch(
+        &mut self,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
+
+    /// Number of rows that a statement has changed; `sql` is already translated.
+    fn change(&mut self, sql: &str, args: &[Arg<'_>]) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// Rows of a statement in the common words.
+pub(crate) async fn rows<D: Dialect>(
+    conn: &mut D,
+    sql: &str,
+    args: &[Arg<'_>],
+) -> Result<Vec<D::Row>> {
+    conn.fetch(&translate(&D::WORDS, sql), args).await
+}
+
+/// Number of rows that a statement in the common words has changed.
+pub(crate) async fn change<D: Dialect>(conn: &mut D, sql: &str, args: &[Arg<'_>]) -> Result<u64> {
+    conn.change(&translate(&D::WORDS, sql), args).await
+}
+
+/// The database's clock, in microseconds since 1970.
+pub(crate) async fn clock_us<D: Dialect>(conn: &mut D) -> Result<i64> {
+    Ok(one(conn, "SELECT {clock}", &[]).await?.cell(0))
+}
+
+/// The row of a statement that always gives one.
+pub(crate) async fn one<D: Dialect>(conn: &mut D, sql: &str, args: &[Arg<'_>]) -> Result<D::Row> {
+    let first = rows(conn, sql, args).await?.into_iter().next();
+    first.ok_or_else(|| LedgerError::Unexpected("a statement gave no row".to_owned()))
+}
+
+/// Numbers as `{ids}` takes them.
+pub(crate) fn ids(ids: &[i64]) -> String {
+    serde_json::json!(ids).to_string()
+}
+
+/// Texts as `{keys}` takes them.
+pub(crate) fn texts(texts: &[String]) -> String {
+    serde_json::json!(texts).to_string()
+}
+
+/// A row that both databases give.
+pub(crate) trait Cells {
+    /// # Panics
+    /// When the statement gives another type at this place, which no data can bring about.
+    fn cell<T: Cell>(&self, at: usize) -> T;
+}
+
+/// A type that both databases have.
+pub(crate) trait Cell:
+    for<'r> Decode<'r, Postgres> + Type<Postgres> + for<'r> Decode<'r, Sqlite> + Type<Sqlite>
+{
+}
+
+impl<T> Cell for T where
+    T: for<'r> Decode<'r, Postgres> + Type<Postgres> + for<'r> Decode<'r, Sqlite> + Type<Sqlite>
+{
+}
+
+impl Cells for PgRow {
+    fn cell<T: Cell>(&self, at: usize) -> T {
+        self.get(at)
+    }
+}
+
+impl Cells for SqliteRow {
+    fn cell<T: Cell>(&self, at: usize) -> T {
+        self.get(at)
+    }
+}
+
+impl From<i64> for Arg<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl<'a> From<&'a str> for Arg<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<&'a String> for Arg<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+fn translate(words: &Words, sql: &str) -> String {
+    let mut text = String::with_capacity(sql.len() + 64);
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let (word, after) = after.split_once('}').unwrap_or((after, ""));
+        let (name, inner) = word.split_once(':').unwrap_or((word, ""));
+        let (left, right) = match name {
+            "after" => words.after,
+            "at" => words.at,
+            "us" => words.us,
+            "days" => words.days,
+            "ids" => words.ids,
+            "keys" => words.keys,
+            "json" => words.json,
+            "clock" => (words.clock, ""),
+            _ => (words.now, ""),
+        };
+        text.push_str(left);
+        text.push_str(inner);
+        text.push_str(right);
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}

@@ -1,0 +1,156 @@
+//! Happenings and messages. The transaction that charges writes what happened into the outbox. One host at a time, the
+//! relay, has it worded by a rule, keeps the messages as deliveries, sends them and writes down what became of them.
+//!
+//! Whoever locks more than one of them locks routes before deliveries before the outbox.
+
+mod alerts;
+mod operator;
+mod sending;
+mod wording;
+
+use std::time::Duration;
+
+use crate::Ledger;
+use crate::campaign;
+use crate::dialect::{Arg, Dialect, change};
+use crate::error::Result;
+use crate::outbox_rows::{
+    Delivery, DeliveryFilter, DueRoute, Happenings, Looks, Sending, Which, Worded,
+};
+
+impl Ledger {
+    /// Becomes or stays the relay among all hosts for so long. False: another one is. Costs a write when it is true, so
+    /// a few times a lease is often enough.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn lead(&mut self, owner: &str, lease: Duration) -> Result<bool> {
+        operation!(self, idle, run, |conn, _| lead(conn, owner, lease))
+    }
+
+    /// Gives the lease back, so that another host goes on at once. Nothing happens when another one has it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn resign(&mut self, owner: &str) -> Result<()> {
+        operation!(self, idle, run, |conn, _| resign(conn, owner))
+    }
+
+    /// Happenings that nobody has worded yet, oldest first, and at most one of each kind, campaign and day, so that what
+    /// is said of earlier messages is right.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn happenings(&mut self, limit: usize) -> Result<Happenings> {
+        operation!(self, idle, run, |conn, _| wording::happenings(conn, limit))
+    }
+
+    /// Keeps the messages about happenings and marks these as worded, all at once. What is worded already is left alone.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then nothing is.
+    pub async fn word(&mut self, worded: &[Worded]) -> Result<()> {
+        operation!(self, idle, run, |conn, _| wording::word(conn, worded))
+    }
+
+    /// What may be sent now, route by route: at most `limit` of each, and nothing of routes that are closed.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn due(&mut self, limit: usize) -> Result<Vec<DueRoute>> {
+        operation!(self, idle, run, |conn, _| sending::due(conn, limit))
+    }
+
+    /// To be called just before sending: counts the attempt and closes the route for `gap`, so that both hold whatever
+    /// happens to this process. False: the route is closed, because another host sends there; send nothing.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then send nothing either.
+    pub async fn begin_sending(
+        &mut self,
+        channel: &str,
+        route: &str,
+        ids: &[i64],
+        gap: Duration,
+    ) -> Result<bool> {
+        operation!(self, idle, run, |conn, _| sending::begin(conn, (channel, route), ids, gap))
+    }
+
+    /// Writes down what became of an attempt, and gives the number of messages that were given up. What is settled
+    /// already is left alone.
+    ///
+    /// # Errors
+    /// When the database cannot be written; the messages then wait as before.
+    pub async fn settle(
+        &mut self,
+        channel: &str,
+        route: &str,
+        ids: &[i64],
+        result: &Sending,
+    ) -> Result<u64> {
+        operation!(self, idle, run, |conn, _| sending::settle(conn, (channel, route), ids, result))
+    }
+
+    /// Messages, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn deliveries(&mut self, filter: &DeliveryFilter) -> Result<Vec<Delivery>> {
+        operation!(self, idle, run, |conn, _| operator::deliveries(conn, filter))
+    }
+
+    /// Sends messages that were given up, dropped or are waiting (again) at once, and opens their routes. Writes an audit
+    /// row and gives their number.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn retry_deliveries(&mut self, which: &Which, note: &str) -> Result<u64> {
+        operation!(self, idle, run, |conn, _| operator::retry(conn, which, note))
+    }
+
+    /// Never sends messages that wait or were given up. Writes an audit row and gives their number.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn drop_deliveries(&mut self, which: &Which, note: &str) -> Result<u64> {
+        operation!(self, idle, run, |conn, _| operator::drop_them(conn, which, note))
+    }
+
+    /// Writes a happening about the dead letters that have come since the last one, if there are any and the last one
+    /// is older than `every`. True: written. Whoever else asks at the same moment gets false.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn alert_dead_letters(&mut self, every: Duration) -> Result<bool> {
+        operation!(self, idle, run, |conn, _| alerts::dead_letters(conn, every))
+    }
+
+    /// Campaigns that the budget has paused or that changed at or after `since_us`. A change counts from the moment it
+    /// was made and is seen once it is committed, so let `since_us` lie a while before the last look.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn looks(&mut self, since_us: i64) -> Result<Looks> {
+        operation!(self, idle, run, |conn, _| campaign::looks(conn, since_us))
+    }
+}
+
+async fn lead<D: Dialect>(conn: &mut D, owner: &str, lease: Duration) -> Result<bool> {
+    let sql = "UPDATE relay_lease SET owner = $1, lease_until = {after:$2} WHERE owner = $1 OR lease_until <= {now}";
+    Ok(change(conn, sql, &[owner.into(), micros(lease)]).await? == 1)
+}
+
+async fn resign<D: Dialect>(conn: &mut D, owner: &str) -> Result<()> {
+    let sql = "UPDATE relay_lease SET owner = '', lease_until = {now} WHERE owner = $1";
+    change(conn, sql, &[owner.into()]).await.map(drop)
+}
+
+/// Microseconds; what is beyond a century is a century, because instants end somewhere.
+fn micros(duration: Duration) -> Arg<'static> {
+    const CENTURY_US: i64 = 100 * 366 * 86_400 * 1_000_000;
+    i64::try_from(duration.as_micros()).map_or(CENTURY_US, |us| us.min(CENTURY_US)).into()
+}
+
+fn count(limit: usize) -> Arg<'static> {
+    i64::try_from(limit).unwrap_or(i64::MAX).into()
+}
