@@ -227,6 +227,62 @@ SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGI
 FROM looked",
     },
     Claim {
+        name: "deliveries",
+        claim: "every message is about a happening that was worded",
+        note: false,
+        sql: "
+WITH looked AS (
+  SELECT d.key, EXISTS (
+    SELECT 1 FROM outbox o WHERE o.dedup_key = d.happening AND o.kind = d.kind AND o.worded_at IS NOT NULL) AS good
+  FROM deliveries d
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN good THEN NULL ELSE key || ': no such happening' END)
+FROM looked",
+    },
+    Claim {
+        name: "overspend_bounds",
+        claim: "what a day was charged after a pause is a part of what history charged that day",
+        note: false,
+        sql: "
+WITH charged AS (
+  SELECT campaign_id, budget_day, CAST(-sum(amount_micros) AS BIGINT) AS charged
+  FROM ad_balance_histories WHERE type = 'DEDUCT' GROUP BY campaign_id, budget_day
+), compared AS (
+  SELECT d.campaign_id AS id, d.day, d.overspent_micros AS found, coalesce(c.charged, 0) AS most
+  FROM campaign_daily_spend d LEFT JOIN charged c ON c.campaign_id = d.campaign_id AND c.budget_day = d.day
+)
+SELECT count(*), CAST(coalesce(sum(CASE WHEN found BETWEEN 0 AND most THEN 0 ELSE 1 END), 0) AS BIGINT),
+  min(CASE WHEN found BETWEEN 0 AND most THEN NULL ELSE id || ' ' || CAST(day AS TEXT) || ': found '
+    || CAST(found AS TEXT) || ', expected 0 to ' || CAST(most AS TEXT) END)
+FROM compared",
+    },
+    Claim {
+        name: "overspend",
+        claim: "what was charged after pauses is only counted",
+        note: true,
+        sql: "
+WITH over AS (
+  SELECT campaign_id, day, overspent_micros FROM campaign_daily_spend WHERE overspent_micros > 0
+)
+SELECT (SELECT count(*) FROM campaign_daily_spend), count(*),
+  CASE WHEN count(*) > 0 THEN CAST(sum(overspent_micros) AS TEXT) || ' micros on ' || CAST(count(*) AS TEXT)
+    || ' campaign-days, the worst is ' || (
+      SELECT campaign_id || ' ' || CAST(day AS TEXT) || ' with ' || CAST(overspent_micros AS TEXT) FROM over
+      ORDER BY overspent_micros DESC, campaign_id, day LIMIT 1) END
+FROM over",
+    },
+    Claim {
+        name: "messages_waiting",
+        claim: "messages that wait or were given up are only counted",
+        note: true,
+        sql: "
+SELECT count(*), CAST(coalesce(sum(CASE WHEN outcome IS NULL OR outcome = 'DEAD' THEN 1 ELSE 0 END), 0) AS BIGINT),
+  CASE WHEN count(*) > 0 THEN CAST(sum(CASE WHEN outcome IS NULL THEN 1 ELSE 0 END) AS TEXT) || ' wait, '
+    || CAST(sum(CASE WHEN outcome = 'DEAD' THEN 1 ELSE 0 END) AS TEXT) || ' were given up' END
+FROM deliveries",
+    },
+    Claim {
         name: "negative_balances",
         claim: "balances below zero are allowed and only counted",
         note: true,

@@ -4,7 +4,7 @@ use tollgate_domain::book::{BUDGET_EXHAUSTED, Campaign, Status};
 use tollgate_domain::day::Zone;
 use tollgate_domain::money::Micros;
 
-use crate::dialect::{Cells, Dialect, clock_us, rows};
+use crate::dialect::{Cells, Dialect, YEAR_9999_US, clock_us, rows};
 use crate::error::{LedgerError, Result};
 use crate::outbox_rows::Looks;
 use crate::rows::NewCampaign;
@@ -43,7 +43,7 @@ pub(crate) async fn looks<D: Dialect>(conn: &mut D, since_us: i64) -> Result<Loo
         "SELECT {COLUMNS} FROM campaigns WHERE status = 'PAUSED' AND paused_reason = '{BUDGET_EXHAUSTED}'
          UNION SELECT {COLUMNS} FROM campaigns WHERE updated_at >= {{at:$1}} ORDER BY campaign_id"
     );
-    for row in rows(conn, &sql, &[since_us.into()]).await? {
+    for row in rows(conn, &sql, &[since_us.clamp(0, YEAR_9999_US).into()]).await? {
         match campaign_row(&row) {
             Ok(campaign) => looks.campaigns.push(campaign),
             Err(error) => looks.unusable.push(error.to_string()),

@@ -9,6 +9,9 @@ use sqlx::{Decode, Postgres, Row, Sqlite, Type};
 use crate::error::{LedgerError, Result};
 use crate::session::Connection;
 
+/// Instants from here on are nonsense, and Postgres does not take all of them.
+pub(crate) const YEAR_9999_US: i64 = 253_370_764_800_000_000;
+
 /// A value for a place `$1`, `$2` and so on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arg<'a> {

@@ -36,8 +36,8 @@ use tollgate_domain::plan::Plan;
 pub use config::LedgerConfig;
 pub use error::{LedgerError, Result};
 pub use outbox_rows::{
-    CampaignCard, Delivery, DeliveryFilter, DeliveryState, DueRoute, HappeningRow, Happenings,
-    Looks, NewDelivery, Outcome, Sending, Which, Worded,
+    CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
+    OutboxDepth, Outcome, Sending, State, Which, Worded,
 };
 pub use rows::{
     Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,

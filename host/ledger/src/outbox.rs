@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use crate::Ledger;
 use crate::campaign;
-use crate::dialect::{Arg, Dialect, change};
+use crate::dialect::{Arg, Cells, Dialect, change, one};
 use crate::error::Result;
 use crate::outbox_rows::{
-    Delivery, DeliveryFilter, DueRoute, Happenings, Looks, Sending, Which, Worded,
+    Delivery, DeliveryFilter, DueRoute, Happenings, Looks, OutboxDepth, Sending, Which, Worded,
 };
 
 impl Ledger {
-    /// Becomes or stays the relay among all hosts for so long. False: another one is. Costs a write when it is true, so
-    /// a few times a lease is often enough.
+    /// Becomes or stays the relay among all hosts. True: for at least half of `lease` from now. False: another one is.
+    /// Asking often is cheap, because the lease is written again only when half of it is over.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -99,6 +99,14 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| operator::deliveries(conn, filter))
     }
 
+    /// How much is on its way to people.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn outbox_depth(&mut self) -> Result<OutboxDepth> {
+        operation!(self, idle, run, |conn, _| depth(conn))
+    }
+
     /// Sends messages that were given up, dropped or are waiting (again) at once, and opens their routes. Writes an audit
     /// row and gives their number.
     ///
@@ -136,8 +144,31 @@ impl Ledger {
 }
 
 async fn lead<D: Dialect>(conn: &mut D, owner: &str, lease: Duration) -> Result<bool> {
+    // Whose lease is fresh is a matter of reading, so that neither the relay nor the others write at every turn.
+    let sql = "SELECT CASE WHEN owner = $1 THEN lease_until > {after:$2} ELSE lease_until > {now} END, owner = $1
+               FROM relay_lease";
+    let row = one(conn, sql, &[owner.into(), micros(lease / 2)]).await?;
+    if row.cell(0) {
+        return Ok(row.cell(1));
+    }
     let sql = "UPDATE relay_lease SET owner = $1, lease_until = {after:$2} WHERE owner = $1 OR lease_until <= {now}";
     Ok(change(conn, sql, &[owner.into(), micros(lease)]).await? == 1)
+}
+
+pub(crate) async fn depth<D: Dialect>(conn: &mut D) -> Result<OutboxDepth> {
+    let sql = "SELECT (SELECT count(*) FROM outbox WHERE worded_at IS NULL),
+      (SELECT count(*) FROM deliveries WHERE outcome IS NULL),
+      (SELECT count(*) FROM deliveries WHERE outcome = 'DEAD'),
+      (SELECT min({us:created_at}) FROM deliveries WHERE outcome IS NULL AND next_attempt_at <= {now}), {clock}";
+    let row = one(conn, sql, &[]).await?;
+    let now_us: i64 = row.cell(4);
+    let oldest_us = row.cell::<Option<i64>>(3).unwrap_or(now_us);
+    Ok(OutboxDepth {
+        unworded: row.cell(0),
+        waiting: row.cell(1),
+        dead: row.cell(2),
+        oldest_due_s: (now_us - oldest_us).max(0) / 1_000_000,
+    })
 }
 
 async fn resign<D: Dialect>(conn: &mut D, owner: &str) -> Result<()> {

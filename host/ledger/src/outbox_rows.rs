@@ -177,10 +177,23 @@ pub enum Sending {
     },
 }
 
+/// How much is on its way to people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxDepth {
+    /// Happenings that nobody has worded yet.
+    pub unworded: i64,
+    /// Messages that wait to be sent.
+    pub waiting: i64,
+    /// Messages that were given up.
+    pub dead: i64,
+    /// Age of the oldest message that is due and not sent; 0 when there is none.
+    pub oldest_due_s: i64,
+}
+
 /// Which messages to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    pub state: DeliveryState,
+    pub state: State,
     pub channel: Option<String>,
     pub campaign: Option<String>,
     /// Listed at most.
@@ -189,7 +202,7 @@ pub struct DeliveryFilter {
 
 /// In which state a listed message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeliveryState {
+pub enum State {
     #[default]
     Any,
     Waiting,

@@ -5,6 +5,7 @@ use tollgate_domain::money::{Micros, ratio_ppm};
 
 use crate::dialect::{Cells, Dialect, clock_us, one, rows};
 use crate::error::Result;
+use crate::outbox;
 use crate::progress::{COLUMNS, progress_row};
 use crate::rows::{NearBudget, Overview};
 
@@ -19,10 +20,6 @@ SELECT (SELECT number FROM rule_activation),
   (SELECT count(*) FROM campaigns),
   (SELECT count(*) FROM advertiser_balances),
   (SELECT count(*) FROM advertiser_balances WHERE balance_micros < 0),
-  (SELECT count(*) FROM outbox WHERE worded_at IS NULL),
-  (SELECT count(*) FROM deliveries WHERE outcome IS NULL),
-  (SELECT count(*) FROM deliveries WHERE outcome = 'DEAD'),
-  (SELECT min({us:created_at}) FROM deliveries WHERE outcome IS NULL AND next_attempt_at <= {now}),
   (SELECT CAST(coalesce(sum(overspent_micros), 0) AS BIGINT) FROM campaign_daily_spend),
   (SELECT count(*) FROM dead_letters),
   (SELECT count(*) FROM dead_letters WHERE published_at IS NULL)";
@@ -36,6 +33,7 @@ WHERE {days:d.day} BETWEEN $1 AND $2 AND c.daily_budget_micros IS NOT NULL
 
 pub(crate) async fn overview<D: Dialect>(conn: &mut D) -> Result<Overview> {
     let counts = one(conn, COUNTS, &[]).await?;
+    let outbox = outbox::depth(conn).await?;
     let now_us = clock_us(conn).await?;
     let today = now_us.div_euclid(86_400_000_000);
     let near = rows(conn, NEAR, &[(today - 1).into(), (today + 1).into()]).await?;
@@ -43,7 +41,6 @@ pub(crate) async fn overview<D: Dialect>(conn: &mut D) -> Result<Overview> {
         "SELECT {COLUMNS} FROM consumer_progress ORDER BY consumer_group, topic, kafka_partition"
     );
     let progress = rows(conn, &sql, &[]).await?;
-    let waiting_since: Option<i64> = counts.cell(9);
     Ok(Overview {
         generation: counts.cell::<i64>(0) as u64,
         active: counts.cell(1),
@@ -51,13 +48,13 @@ pub(crate) async fn overview<D: Dialect>(conn: &mut D) -> Result<Overview> {
         campaigns: counts.cell(3),
         advertisers: counts.cell(4),
         negative_balances: counts.cell(5),
-        outbox_waiting: counts.cell(6),
-        deliveries_waiting: counts.cell(7),
-        deliveries_dead: counts.cell(8),
-        oldest_waiting_s: waiting_since.map_or(0, |since| (now_us - since).max(0) / 1_000_000),
-        overspent: Micros(counts.cell(10)),
-        dead_letters: counts.cell(11),
-        dead_letters_unpublished: counts.cell(12),
+        outbox_waiting: outbox.unworded,
+        deliveries_waiting: outbox.waiting,
+        deliveries_dead: outbox.dead,
+        oldest_waiting_s: outbox.oldest_due_s,
+        overspent: Micros(counts.cell(6)),
+        dead_letters: counts.cell(7),
+        dead_letters_unpublished: counts.cell(8),
         near_budget: near_budget(&near, now_us),
         progress: progress.iter().map(progress_row).collect(),
     })

@@ -4,7 +4,7 @@ use super::count;
 use super::sending::{COLUMNS, delivery_row};
 use crate::dialect::{Arg, Dialect, change, rows, texts};
 use crate::error::Result;
-use crate::outbox_rows::{Delivery, DeliveryFilter, DeliveryState, Outcome, Which};
+use crate::outbox_rows::{Delivery, DeliveryFilter, Outcome, State, Which};
 use crate::session::ended;
 
 /// A route that failed is open again. One that was closed for its pace or at the receiver's wish keeps its time.
@@ -30,9 +30,9 @@ pub(super) async fn deliveries<D: Dialect>(
              AND ($3 = '' OR campaign_id = $3)
            ORDER BY id DESC LIMIT $4";
     let state = match filter.state {
-        DeliveryState::Any => "",
-        DeliveryState::Waiting => "WAITING",
-        DeliveryState::Settled(outcome) => outcome.as_str(),
+        State::Any => "",
+        State::Waiting => "WAITING",
+        State::Settled(outcome) => outcome.as_str(),
     };
     let channel = filter.channel.as_deref().unwrap_or_default();
     let campaign = filter.campaign.as_deref().unwrap_or_default();

@@ -7,7 +7,7 @@ use tollgate_domain::notice::HappeningFacts;
 
 use super::alerts::{Lost, tell_lost};
 use super::{count, micros};
-use crate::dialect::{Cells, Dialect, change, clock_us, ids, one, rows};
+use crate::dialect::{Cells, Dialect, YEAR_9999_US, change, clock_us, ids, one, rows};
 use crate::error::Result;
 use crate::outbox_rows::{CampaignCard, HappeningRow, Happenings, NewDelivery, Outcome, Worded};
 use crate::session::ended;
@@ -130,8 +130,6 @@ impl Told {
         Self { key: row.cell(0), kind: row.cell(1), facts, occurred_at_us }
     }
 }
-
-const YEAR_9999_US: i64 = 253_370_764_800_000_000;
 
 /// False: the message is there already.
 async fn insert<D: Dialect>(conn: &mut D, told: &Told, new: &NewDelivery) -> Result<bool> {
