@@ -1,5 +1,6 @@
 //! The demo: embedded Kafka, SQLite and the real host, with a live view and an audit at the end.
 
+mod story;
 mod view;
 
 use std::fs;
@@ -16,11 +17,11 @@ use rdkafka::mocking::MockCluster;
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
 use crate::harness::host::{Host, Setup, Status};
-use crate::harness::ledger::Ledger;
 use crate::harness::topic::Sender;
 use crate::interrupt::on_interrupt;
 use crate::pace::{Tally, produce};
 use crate::servers::folder::Folder;
+use story::Story;
 use view::View;
 
 /// How the demo runs.
@@ -36,6 +37,8 @@ pub struct Options {
 
 const TOPIC: &str = "ad-events";
 const PARTITIONS: i32 = 8;
+/// Topic and partitions of the records that tell the ranking about paused campaigns.
+const CAMPAIGN_TOPIC: (&str, i32) = ("campaign-events", 4);
 /// The embedded Kafka keeps 5 MB a partition and drops what is older, so nobody may fall far behind.
 const RATE_MAX: u32 = 2_000;
 const CAMPAIGNS: usize = 40;
@@ -66,7 +69,9 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let folder = Folder::new("demo")?;
     let cluster = MockCluster::new(1).context("start the embedded Kafka")?;
-    cluster.create_topic(TOPIC, PARTITIONS, 1).context("create the embedded topic")?;
+    for (topic, partitions) in [(TOPIC, PARTITIONS), CAMPAIGN_TOPIC] {
+        cluster.create_topic(topic, partitions, 1).context("create an embedded topic")?;
+    }
     let brokers = cluster.bootstrap_servers();
     let ledger_url = format!("sqlite://{}", folder.file("ledger.db").display());
     // The embedded Kafka gives its topics no ids, and answers a fetch that finds nothing only after its time is up.
@@ -75,17 +80,26 @@ pub fn run(options: &Options) -> Result<bool> {
         .key("kafka.properties.\"fetch.wait.max.ms\"", "\"2\"");
     setup.migrate()?;
     let known = table(options);
-    Ledger::open(&ledger_url)?.load(&known, OPENING_MICROS)?;
+    let (parts, pause) =
+        ((0, EXHAUSTED_YESTERDAY), Duration::from_secs(options.seconds.into()) / 10);
+    let mut story = Story::begin(&ledger_url, &known, OPENING_MICROS, parts, pause)?;
     let mut host = Host::start(&setup)?;
 
     let tally = Arc::new(Tally::default());
-    let last = watch(&host, &brokers, &known, options, &tally)?;
+    let last = watch(&host, &brokers, &known, options, &tally, &mut story)?;
+    let (messages, crossings) = story.end(Duration::from_secs(30))?;
     let status = host.terminate(Duration::from_secs(20))?;
     if !status.success() {
         bail!("the host ended with {status}");
     }
     let audit = setup.run(&["audit"]);
-    let summary = view::Summary { tally: &tally, status: &last, audit: &audit };
+    let summary = view::Summary {
+        tally: &tally,
+        status: &last,
+        audit: &audit,
+        messages: &messages,
+        crossings,
+    };
     summary.print();
     if let Some(path) = &options.json {
         fs::write(path, format!("{:#}\n", summary.json()))
@@ -93,6 +107,9 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     Ok(summary.exact())
 }
+
+/// The campaign that comes into the demo exhausted, as if a day had passed.
+const EXHAUSTED_YESTERDAY: usize = 8;
 
 /// Campaigns of which the first uses up its budget when a bit more than half of the clicks have come.
 fn table(options: &Options) -> Vec<Campaign> {
@@ -120,6 +137,7 @@ fn watch(
     known: &[Campaign],
     options: &Options,
     tally: &Arc<Tally>,
+    story: &mut Story,
 ) -> Result<Status> {
     let (happening, happenings) = mpsc::channel();
     let interrupted = happening.clone();
@@ -131,6 +149,10 @@ fn watch(
         drop(happening.send(Happening::Produced(result)));
     });
     let mut view = View::new(options);
+    view.tell_deed(&format!(
+        "{} was exhausted yesterday, by the ledger",
+        known[EXHAUSTED_YESTERDAY].id
+    ));
     let mut ended: Option<Instant> = None;
     loop {
         match happenings.recv_timeout(view.pause()) {
@@ -147,6 +169,9 @@ fn watch(
             Err(RecvTimeoutError::Disconnected) => {}
         }
         let status = host.status().context("the host does not answer")?;
+        let news = story.go_on()?;
+        news.deeds.iter().for_each(|deed| view.tell_deed(deed));
+        news.messages.iter().for_each(|message| view.tell(message));
         view.show(tally, &status);
         let fates = status.charged + status.skipped + status.dead_letters;
         let overdue = ended.is_some_and(|ended| ended.elapsed() > Duration::from_secs(30));

@@ -7,11 +7,16 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Options;
+use super::story::Crossings;
 use crate::harness::host::Status;
+use crate::harness::ledger::DeliveryRow;
 use crate::pace::Tally;
 
 /// Campaigns shown at most.
 const CAMPAIGNS_SHOWN: usize = 5;
+/// News that a terminal shows while the demo runs, and messages at the end.
+const NEWS_SHOWN: usize = 6;
+const MESSAGES_SHOWN: usize = 5;
 const BAR_CHARS: u64 = 24;
 
 /// The live view of a terminal, or a line every two seconds elsewhere.
@@ -23,6 +28,7 @@ pub(super) struct View {
     last: (i64, Instant),
     rate: i64,
     lines: usize,
+    news: Vec<String>,
 }
 
 impl View {
@@ -34,7 +40,15 @@ impl View {
                 "tollgate demo: ad-events → pricing.wasm → threshold.wasm → ledger  (Ctrl-C ends it)\n"
             );
         }
-        Self { live, seconds: options.seconds, begin: now, last: (0, now), rate: 0, lines: 0 }
+        Self {
+            live,
+            seconds: options.seconds,
+            begin: now,
+            last: (0, now),
+            rate: 0,
+            lines: 0,
+            news: Vec::new(),
+        }
     }
 
     /// Time between two looks.
@@ -54,6 +68,24 @@ impl View {
             self.redraw(&self.screen(tally, status));
         } else if due {
             println!("{}", self.line(tally, status));
+        }
+    }
+
+    /// Shows something that the demo has done to a campaign.
+    pub(super) fn tell_deed(&mut self, deed: &str) {
+        self.add_news(format!("  ✎ {deed}"));
+    }
+
+    /// Shows a message that would have been sent.
+    pub(super) fn tell(&mut self, message: &DeliveryRow) {
+        self.add_news(format!("  ✉ {}", one_line(message)));
+    }
+
+    fn add_news(&mut self, line: String) {
+        if self.live {
+            self.news.push(line);
+        } else {
+            println!("{line}");
         }
     }
 
@@ -112,6 +144,8 @@ impl View {
             let (bar, usage) = (bar(near.usage_ppm), percent(near.usage_ppm));
             lines.push(format!("    {:<14} {bar} {usage:>7}  {}", near.campaign, near.status));
         }
+        lines.push(String::new());
+        lines.extend_from_slice(&self.news[self.news.len().saturating_sub(NEWS_SHOWN)..]);
         lines
     }
 
@@ -136,6 +170,8 @@ pub(super) struct Summary<'a> {
     pub(super) tally: &'a Tally,
     pub(super) status: &'a Status,
     pub(super) audit: &'a Result<String>,
+    pub(super) messages: &'a [DeliveryRow],
+    pub(super) crossings: Crossings,
 }
 
 impl Summary<'_> {
@@ -150,15 +186,17 @@ impl Summary<'_> {
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
-        let (tally, status) = (self.tally, self.status);
+        let (tally, status, crossings) = (self.tally, self.status, self.crossings);
         json!({
             "produced": tally.produced(),
             "clicks": tally.clicks(),
             "charged": status.charged,
             "skipped": status.skipped,
             "dead_letters": status.dead_letters,
-            "warned": status.warned,
-            "paused": status.paused,
+            "warned": crossings.warned,
+            "paused": crossings.paused,
+            "resumed": crossings.resumed,
+            "messages": self.messages.iter().map(as_json).collect::<Vec<_>>(),
             "charged_micros": status.charged_micros,
             "audit_exact": self.exact(),
             "p50_ms": status.latency_ms.p50,
@@ -179,14 +217,13 @@ impl Summary<'_> {
         row("dead letters", tally.poison(), status.dead_letters);
         row("micros charged", tally.price_micros(), status.charged_micros);
         println!("  {:<22} {:>14}", "skipped", status.skipped);
-        println!(
-            "  {:<22} {:>14}",
-            "warned / paused",
-            format!("{} / {}", status.warned, status.paused)
-        );
+        let Crossings { warned, paused, resumed } = self.crossings;
+        let crossings = format!("{warned} / {paused} / {resumed}");
+        println!("  {:<22} {crossings:>14}", "warned/paused/resumed");
         let latency = status.latency_ms;
         println!("  {:<22} {:>11.2} ms / {:.2} ms", "latency p50 / p99", latency.p50, latency.p99);
         println!("  {:<22} {:>11.0} ns a click\n", "rules", rule_ns(status));
+        self.print_messages();
         match self.audit {
             Ok(report) => println!("{}", report.trim_end()),
             Err(error) => println!("{error:#}"),
@@ -198,6 +235,37 @@ impl Summary<'_> {
         };
         println!("\n{verdict}");
     }
+
+    fn print_messages(&self) {
+        let count = self.messages.len();
+        println!("  {count} messages it would have sent, were Slack and e-mail configured:");
+        for message in self.messages.iter().take(MESSAGES_SHOWN) {
+            println!("    {}", one_line(message));
+            message.body.lines().for_each(|line| println!("      {line}"));
+        }
+        if count > MESSAGES_SHOWN {
+            println!("    … and {} more", count - MESSAGES_SHOWN);
+        }
+        println!();
+    }
+}
+
+/// Where a message goes and what it is about.
+fn one_line(message: &DeliveryRow) -> String {
+    let DeliveryRow { channel, route, severity, title, .. } = message;
+    format!("{channel} {route} ({severity}): {title}")
+}
+
+fn as_json(message: &DeliveryRow) -> serde_json::Value {
+    let DeliveryRow { channel, route, severity, title, body, key, .. } = message;
+    json!({
+        "channel": channel,
+        "route": route,
+        "severity": severity,
+        "title": title,
+        "body": body,
+        "key": key,
+    })
 }
 
 fn rule_ns(status: &Status) -> f64 {
