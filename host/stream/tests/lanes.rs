@@ -1,4 +1,4 @@
-//! Lanes against a real broker. Each test has topics and groups of its own.
+//! Lanes and the producer against a real broker. Each test has topics and groups of its own.
 
 mod support;
 
@@ -8,4 +8,8 @@ mod lanes {
     mod sharing;
     mod starting;
     mod stopping;
+}
+
+mod publishing {
+    mod publisher;
 }
