@@ -9,6 +9,7 @@ pub mod sdk;
 pub mod notification;
 pub mod pricing;
 pub mod refund;
+pub mod terse_notification;
 pub mod threshold;
 
 #[cfg(feature = "notification-module")]
@@ -17,5 +18,7 @@ notification_module!(crate::notification);
 pricing_module!(crate::pricing);
 #[cfg(feature = "refund-module")]
 refund_module!(crate::refund);
+#[cfg(feature = "terse-notification-module")]
+notification_module!(crate::terse_notification);
 #[cfg(feature = "threshold-module")]
 threshold_module!(crate::threshold);

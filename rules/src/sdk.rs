@@ -9,6 +9,7 @@ pub mod compensation;
 pub mod day;
 pub mod happening;
 pub mod ratio;
+pub mod shown;
 
 #[cfg(any(
     feature = "pricing",

@@ -238,6 +238,18 @@ impl Given {
         Self { params, values: params.iter().map(value).collect() }
     }
 
+    /// The same with one value changed, for tests.
+    ///
+    /// # Panics
+    /// The rule has no such parameter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let at = self.params.iter().position(|param| param.name == name);
+        let at = at.unwrap_or_else(|| panic!("the rule declares no parameter `{name}`"));
+        self.values[at] = value.into();
+        self
+    }
+
     /// # Panics
     /// The rule has no such parameter or it is not one number.
     #[must_use]
@@ -248,13 +260,29 @@ impl Given {
         }
     }
 
+    /// A count or minutes; a number that does not fit is the nearest that does.
+    ///
+    /// # Panics
+    /// As `number`.
+    #[must_use]
+    pub fn whole(&self, name: &str) -> u32 {
+        clamp(self.number(name))
+    }
+
+    /// # Panics
+    /// As `number`.
+    #[must_use]
+    pub fn toggle(&self, name: &str) -> bool {
+        self.number(name) != 0
+    }
+
     /// A ratio in ppm; one that does not fit is the greatest that does.
     ///
     /// # Panics
     /// As `number`.
     #[must_use]
     pub fn ratio_ppm(&self, name: &str) -> u32 {
-        clamp_ppm(self.number(name))
+        clamp(self.number(name))
     }
 
     /// Ascending ratios in ppm.
@@ -264,7 +292,7 @@ impl Given {
     #[must_use]
     pub fn ratios_ppm(&self, name: &str) -> Vec<u32> {
         match self.value(name) {
-            Some(Value::Numbers(numbers)) => numbers.iter().copied().map(clamp_ppm).collect(),
+            Some(Value::Numbers(numbers)) => numbers.iter().copied().map(clamp).collect(),
             _ => panic!("the rule declares no list parameter `{name}`"),
         }
     }
@@ -285,6 +313,30 @@ impl Given {
     }
 }
 
-fn clamp_ppm(number: i64) -> u32 {
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(toggle: bool) -> Self {
+        Self::Number(toggle.into())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<&[i64]> for Value {
+    fn from(numbers: &[i64]) -> Self {
+        Self::Numbers(numbers.to_vec())
+    }
+}
+
+fn clamp(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }

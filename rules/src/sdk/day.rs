@@ -51,6 +51,12 @@ impl Verdict {
         Self::new(Action::Resume, level_ppm, usage_ppm, reason)
     }
 
+    /// The same, and the movement charges no more than this.
+    #[must_use]
+    pub fn allowing(self, micros: i64) -> Self {
+        Self { allowed_micros: Some(micros), ..self }
+    }
+
     fn new(action: Action, level_ppm: u32, usage_ppm: u32, reason: &Reason) -> Self {
         Self { action, level_ppm, usage_ppm, allowed_micros: None, reason: reason.code() }
     }
@@ -92,16 +98,22 @@ pub struct VerdictColumns {
 /// What changes about a campaign-day while the movements of a batch pass by.
 #[derive(Clone, Copy, Debug)]
 struct Moving {
+    campaign: u32,
     spent_micros: i64,
     warned_ppm: u32,
+    /// Without what the days of a campaign have in common.
     state: u8,
 }
+
+/// Bits of the state that belong to the campaign and so to all of its days.
+const OF_CAMPAIGN: u8 = PAUSED_BY_BUDGET | PAUSED_BY_PERSON;
 
 impl<'t> MovementTables<'t> {
     /// Judges the movements in order. The state of each campaign-day is carried from one movement to the next as the
     /// host does it, so that a batch gives the verdicts that its movements would have got one by one.
     pub fn judge(&'t self, mut rule: impl FnMut(Movement<'t>) -> Verdict) -> VerdictColumns {
         let mut moving = self.moving();
+        let mut statuses = self.statuses();
         let rows = self.campaign_day.len();
         let mut columns = VerdictColumns {
             action: vec![0; rows],
@@ -117,10 +129,13 @@ impl<'t> MovementTables<'t> {
         for ((day, amount), ((((action, level), usage), allowed), reason)) in movements.zip(answers)
         {
             let Some(running) = moving.get_mut(*day as usize) else { no_such_day() };
-            let movement =
-                Movement { tables: self, day: *day, amount_micros: *amount, before: *running };
+            let Some(status) = statuses.get_mut(running.campaign as usize) else { no_such_day() };
+            let before = Moving { state: running.state | *status, ..*running };
+            let movement = Movement { tables: self, day: *day, amount_micros: *amount, before };
             let verdict = rule(movement);
-            running.follow(&movement, &verdict);
+            *running = before.after(&movement, &verdict);
+            *status = running.state & OF_CAMPAIGN;
+            running.state &= !OF_CAMPAIGN;
             *action = verdict.action as u8;
             *level = verdict.level_ppm;
             *usage = verdict.usage_ppm;
@@ -131,33 +146,46 @@ impl<'t> MovementTables<'t> {
     }
 
     fn moving(&self) -> Vec<Moving> {
-        let days = self.days.spent_micros.iter().zip(self.days.warned_ppm).zip(self.days.state);
-        days.map(|((spent_micros, warned_ppm), state)| Moving {
+        let DayTable { campaign, spent_micros, warned_ppm, state, .. } = self.days;
+        let days = campaign.iter().zip(spent_micros).zip(warned_ppm).zip(state);
+        days.map(|(((campaign, spent_micros), warned_ppm), state)| Moving {
+            campaign: *campaign,
             spent_micros: *spent_micros,
             warned_ppm: *warned_ppm,
-            state: *state,
+            state: *state & !OF_CAMPAIGN,
         })
         .collect()
+    }
+
+    /// For each campaign who has paused it; a pause on one of its days is one on all of them.
+    fn statuses(&self) -> Vec<u8> {
+        let campaigns = self.days.campaign.iter().max().map_or(0, |last| *last as usize + 1);
+        let mut statuses = vec![0; campaigns];
+        for (campaign, state) in self.days.campaign.iter().zip(self.days.state) {
+            statuses[*campaign as usize] |= *state & OF_CAMPAIGN;
+        }
+        statuses
     }
 }
 
 impl Moving {
+    /// What a verdict makes of it. As in the host, a verdict that does not apply changes nothing.
     #[inline]
-    fn follow(&mut self, movement: &Movement<'_>, verdict: &Verdict) {
+    fn after(mut self, movement: &Movement<'_>, verdict: &Verdict) -> Self {
         self.spent_micros = self.spent_micros.saturating_add(movement.counted_micros(verdict));
-        let paused = PAUSED_BY_BUDGET | PAUSED_BY_PERSON;
+        let is = |bit: u8| self.state & bit != 0;
         match verdict.action {
             Action::Warn => self.warned_ppm = self.warned_ppm.max(verdict.level_ppm),
-            Action::Pause
-                if self.state & TODAY != 0 && self.state & (paused | PAUSED_BEFORE) == 0 =>
-            {
+            // A campaign that an earlier day or budget has paused can be exhausted anew before it was resumed.
+            Action::Pause if is(TODAY) && !is(PAUSED_BY_PERSON) && !is(PAUSED_BEFORE) => {
                 self.state |= PAUSED_BY_BUDGET | PAUSED_BEFORE;
             }
-            Action::Resume if self.state & TODAY != 0 && self.state & PAUSED_BY_BUDGET != 0 => {
+            Action::Resume if is(TODAY) && is(PAUSED_BY_BUDGET) => {
                 self.state &= !(PAUSED_BY_BUDGET | PAUSED_BEFORE);
             }
             Action::Keep | Action::Pause | Action::Resume => {}
         }
+        self
     }
 }
 

@@ -32,6 +32,38 @@ pub struct Happening {
     pub minutes_since_last: Option<u32>,
 }
 
+impl Happening {
+    /// A happening of today at noon without figures, for tests to change.
+    #[must_use]
+    pub fn example(kind: Kind, campaign: &str, advertiser: &str) -> Self {
+        Self {
+            kind,
+            campaign: campaign.to_owned(),
+            advertiser: advertiser.to_owned(),
+            level_ppm: 0,
+            usage_ppm: 0,
+            spent_micros: None,
+            budget_micros: None,
+            count: 1,
+            detail: String::new(),
+            reason: String::new(),
+            today: true,
+            day: "2026-11-21".to_owned(),
+            local_minute: 720,
+            weekday: 6,
+            sent_today: 0,
+            minutes_since_last: None,
+        }
+    }
+
+    /// Whether it is the crossing of a day that is over, which late clicks can do. Nothing is paused by it.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        let crossing = matches!(self.kind, Kind::Warning | Kind::Paused | Kind::Resumed);
+        crossing && !self.today
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Warning,

@@ -1,4 +1,5 @@
-//! Builds the shipped rules into components: `target/rules/{pricing,threshold,refund,notification}.wasm`.
+//! Builds the shipped rules into components: `target/rules/{pricing,threshold,refund,notification}.wasm`, one module
+//! for each world, and alternatives to them in `target/rules/others`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,15 @@ use wit_component::ComponentEncoder;
 
 use crate::toolchain::{self, TARGET, WasmToolchain};
 
-/// Names of the shipped rules; each is also the world that its module implements.
-pub(crate) const RULES: [&str; 4] = ["pricing", "threshold", "refund", "notification"];
+/// Names of the shipped rules and the files of their modules. A host takes the modules of the folder itself, each for
+/// the world of its name; alternatives lie deeper.
+pub(crate) const RULES: [(&str, &str); 5] = [
+    ("pricing", "pricing.wasm"),
+    ("threshold", "threshold.wasm"),
+    ("refund", "refund.wasm"),
+    ("notification", "notification.wasm"),
+    ("terse-notification", "others/terse_notification.wasm"),
+];
 
 /// Makes calls cheap: the stack and the first blocks share pages that are wiped by copying, and memory is bounded, as
 /// the host demands. 8 MiB is the host's own default limit.
@@ -41,28 +49,23 @@ pub(crate) fn build_rules(root: &Path) -> Result<Vec<BuiltRule>> {
     }
     let toolchain = WasmToolchain::find(root)?;
     eprintln!("building the rules with {}", toolchain.name);
-    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    for name in RULES {
+    for (name, file) in RULES {
         let core = compile(root, &folder.join("build"), &toolchain, name)?;
         let component =
             componentize(&core).with_context(|| format!("make a component of {name}"))?;
-        write_whole(&module_path(&folder, name), &component)?;
+        write_whole(&folder.join(file), &component)?;
     }
     write_whole(&stamp_path, sources.as_bytes())?;
     built(&folder)
 }
 
 fn built(folder: &Path) -> Result<Vec<BuiltRule>> {
-    let rule = |name| {
-        let path = module_path(folder, name);
+    let rule = |(name, file)| {
+        let path = folder.join(file);
         let bytes = path.metadata().with_context(|| format!("read {}", path.display()))?.len();
         Ok(BuiltRule { name, path, bytes })
     };
     RULES.into_iter().map(rule).collect()
-}
-
-fn module_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.wasm"))
 }
 
 /// Compiles one rule to a core module and returns its bytes.
@@ -115,6 +118,9 @@ fn componentize(core: &[u8]) -> Result<Vec<u8>> {
 
 /// Writes a file so that nobody ever sees a part of it.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
     let part = path.with_extension("part");
     std::fs::write(&part, bytes).with_context(|| format!("write {}", part.display()))?;
     std::fs::rename(&part, path).with_context(|| format!("write {}", path.display()))
