@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Charges clicks: Kafka in, rules in WASM, exact money out.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ pub enum Command {
     /// Look at partitions, and let a halted one go on.
     #[command(subcommand)]
     Partition(Partition),
+    /// Look at messages, send them again, or drop them.
+    #[command(subcommand)]
+    Outbox(Outbox),
 }
 
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub struct Common {
 pub struct Run {
     #[command(flatten)]
     pub common: Common,
-    /// Folder with pricing.wasm and threshold.wasm, instead of `rules.dir`.
+    /// Folder with pricing.wasm, threshold.wasm and notification.wasm, instead of `rules.dir`.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
     /// Bring the ledger's tables up to date first.
@@ -50,7 +53,7 @@ pub struct Run {
 pub struct Check {
     #[command(flatten)]
     pub common: Common,
-    /// Folder with pricing.wasm and threshold.wasm, instead of `rules.dir`.
+    /// Folder with pricing.wasm, threshold.wasm and notification.wasm, instead of `rules.dir`.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
     /// Print the JSON Schema of the configuration and end.
@@ -73,6 +76,65 @@ pub enum Partition {
     List(Common),
     /// Let a halted partition go on at an offset. What lies before it is not charged; the decision is written down.
     GoOn(GoOn),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Outbox {
+    /// List messages, the newest first, and what waits to be worded.
+    List(OutboxList),
+    /// Send messages again, at once: those that were given up, dropped, or wait for their turn.
+    Retry(OutboxChange),
+    /// Drop messages that wait or were given up; they are kept in the ledger and not sent.
+    Drop(OutboxChange),
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxList {
+    #[command(flatten)]
+    pub common: Common,
+    /// Only messages in this state.
+    #[arg(long, value_enum, default_value = "all")]
+    pub state: MessageState,
+    /// Only messages about this campaign.
+    #[arg(long, value_name = "ID")]
+    pub campaign: Option<String>,
+    /// Most messages to list.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+    /// Print JSON, with the bodies.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MessageState {
+    All,
+    /// Not sent yet.
+    Waiting,
+    /// Accepted by its receiver.
+    Sent,
+    /// Given up.
+    Dead,
+    /// Dropped by an operator.
+    Dropped,
+    /// Its channel is not configured.
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxChange {
+    #[command(flatten)]
+    pub common: Common,
+    /// Keys of messages, as `tollgate outbox list` shows them.
+    #[arg(value_name = "KEY", required_unless_present = "all_dead", conflicts_with = "all_dead")]
+    pub keys: Vec<String>,
+    /// All messages that were given up.
+    #[arg(long)]
+    pub all_dead: bool,
+    /// Why, for those who ask later.
+    #[arg(long)]
+    pub note: String,
 }
 
 #[derive(Debug, Args)]

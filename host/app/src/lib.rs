@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod channels;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod exit;
+pub mod looks;
 pub mod metrics;
 pub mod pipeline;
 pub mod positions;
+pub mod relay;
 pub mod rules;
 pub mod telemetry;

@@ -15,6 +15,15 @@ pub enum Metric {
     Retries,
     Crossings,
     PausesRefused,
+    OverspentMicros,
+    Looks,
+    Relay,
+    Happenings,
+    Deliveries,
+    DeliveryLatency,
+    OutboxWaiting,
+    OutboxOldestSeconds,
+    SpendPublished,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -38,7 +47,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 33] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -49,6 +58,15 @@ impl Metric {
         Self::Retries,
         Self::Crossings,
         Self::PausesRefused,
+        Self::OverspentMicros,
+        Self::Looks,
+        Self::Relay,
+        Self::Happenings,
+        Self::Deliveries,
+        Self::DeliveryLatency,
+        Self::OutboxWaiting,
+        Self::OutboxOldestSeconds,
+        Self::SpendPublished,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -78,6 +96,15 @@ impl Metric {
             Self::Retries => "tollgate_batch_retries_total",
             Self::Crossings => "tollgate_crossings_total",
             Self::PausesRefused => "tollgate_pauses_refused_total",
+            Self::OverspentMicros => "tollgate_overspent_micros_total",
+            Self::Looks => "tollgate_budget_looks_total",
+            Self::Relay => "tollgate_relay",
+            Self::Happenings => "tollgate_happenings_total",
+            Self::Deliveries => "tollgate_deliveries_total",
+            Self::DeliveryLatency => "tollgate_delivery_latency_seconds",
+            Self::OutboxWaiting => "tollgate_outbox_waiting",
+            Self::OutboxOldestSeconds => "tollgate_outbox_oldest_seconds",
+            Self::SpendPublished => "tollgate_spend_published_total",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -123,6 +150,39 @@ impl Metric {
                 Counter,
                 Unit::Count,
                 "pauses that the fence refused because the ledger's spend was below the floor",
+            ),
+            Self::OverspentMicros => {
+                (Counter, Unit::Count, "sum in micros of what was charged after a pause")
+            }
+            Self::Looks => {
+                (Counter, Unit::Count, "campaigns looked at without a click (resume, new budgets)")
+            }
+            Self::Relay => (Gauge, Unit::Count, "1 on the host that sends messages"),
+            Self::Happenings => (
+                Counter,
+                Unit::Count,
+                "happenings that were worded (labels kind, by: rule, host; the host words what the rule cannot)",
+            ),
+            Self::Deliveries => (
+                Counter,
+                Unit::Count,
+                "messages by channel and outcome (sent, busy, failed, refused, given_up)",
+            ),
+            Self::DeliveryLatency => (
+                Histogram,
+                Unit::Seconds,
+                "time from what happened to the receiver's acceptance of a message about it (label channel)",
+            ),
+            Self::OutboxWaiting => {
+                (Gauge, Unit::Count, "happenings not yet worded and messages not yet sent")
+            }
+            Self::OutboxOldestSeconds => {
+                (Gauge, Unit::Seconds, "age of the oldest message that is due and not sent")
+            }
+            Self::SpendPublished => (
+                Counter,
+                Unit::Count,
+                "spends written to Redis (label result: written, failed, dropped)",
             ),
             Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
             Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),

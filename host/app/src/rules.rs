@@ -1,17 +1,21 @@
 //! The active rules: from the folder into the ledger, and from the ledger into the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow, bail};
 use tollgate_domain::rule::World;
-use tollgate_engine::{Engine, EngineLimits, Module, Rule, RuleSet};
+use tollgate_engine::{AdmissionError, Engine, EngineLimits, Module, Notifier, Rule, RuleSet};
 use tollgate_ledger::{self as ledger, Ledger};
 
-use crate::config::{Config, ParamText};
+use crate::config::Config;
 
 /// Worlds that a generation must have.
-const WORLDS: [World; 2] = [World::Pricing, World::Threshold];
+const WORLDS: [World; 3] = [World::Pricing, World::Threshold, World::Notification];
+
+/// Admitted modules remembered at most.
+const ADMITTED_MAX: usize = 32;
 
 /// Rules of one generation, ready to be asked.
 pub struct ActiveRules {
@@ -19,9 +23,17 @@ pub struct ActiveRules {
     pub generation: u64,
 }
 
-/// Loads rules. Safe to share; each writer owns what it loads.
+/// The rule that words messages, of one generation.
+pub struct ActiveNotifier {
+    pub notifier: Notifier,
+    pub generation: u64,
+}
+
+/// Loads rules. Safe to share; everyone owns what they load.
 pub struct RuleLoader {
     engine: Engine,
+    /// Modules by world and digest, because several parts of the host load the same.
+    admitted: Mutex<HashMap<(World, String), Module>>,
 }
 
 /// A module of the folder with the parameters of the configuration.
@@ -44,7 +56,8 @@ impl RuleLoader {
             backstop_ms: rules.backstop_ms.into(),
             ..EngineLimits::default()
         };
-        Ok(Self { engine: Engine::new(limits).context("the rule engine cannot start")? })
+        let engine = Engine::new(limits).context("the rule engine cannot start")?;
+        Ok(Self { engine, admitted: Mutex::default() })
     }
 
     /// Reads and admits the folder's modules and checks the configured parameters.
@@ -109,13 +122,21 @@ impl RuleLoader {
     /// # Errors
     /// The ledger did not answer, nothing is active, or a module is no longer admitted.
     pub async fn load_active(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRules> {
-        let active = ledger.active().await?;
-        let active =
-            active.ok_or_else(|| anyhow!("no rule generation is active; run `tollgate run`"))?;
+        let active = active(ledger).await?;
         let pricing = self.load_part(ledger, &active, World::Pricing).await?;
         let threshold = self.load_part(ledger, &active, World::Threshold).await?;
         let set = RuleSet::new(pricing, threshold)?;
         Ok(ActiveRules { set, generation: active.number })
+    }
+
+    /// Loads the active rule that words messages.
+    ///
+    /// # Errors
+    /// As `load_active`.
+    pub async fn load_notifier(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveNotifier> {
+        let active = active(ledger).await?;
+        let rule = self.load_part(ledger, &active, World::Notification).await?;
+        Ok(ActiveNotifier { notifier: Notifier::new(rule)?, generation: active.number })
     }
 
     async fn load_part(
@@ -127,13 +148,36 @@ impl RuleLoader {
         let part = active.parts.iter().find(|part| part.world == world.as_str());
         let part =
             part.ok_or_else(|| anyhow!("generation {} has no {world} rule", active.number))?;
-        let bytes = ledger.module_bytes(&part.digest).await?;
-        let module = self.engine.admit(world, &bytes).with_context(|| {
-            format!("generation {}: module {} is not admitted", active.number, part.digest)
-        })?;
+        let module = match self.remembered(world, &part.digest) {
+            Some(module) => module,
+            None => {
+                let bytes = ledger.module_bytes(&part.digest).await?;
+                self.admit(world, &bytes).with_context(|| {
+                    format!("generation {}: module {} is not admitted", active.number, part.digest)
+                })?
+            }
+        };
         let params: BTreeMap<String, Vec<String>> = serde_json::from_str(&part.params)
             .with_context(|| format!("parameters of generation {}", active.number))?;
         Rule::bind(module, &params).with_context(|| format!("generation {}", active.number))
+    }
+
+    fn remembered(&self, world: World, digest: &str) -> Option<Module> {
+        self.admitted().get(&(world, digest.to_owned())).cloned()
+    }
+
+    fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
+        let module = self.engine.admit(world, bytes)?;
+        let mut admitted = self.admitted();
+        if admitted.len() >= ADMITTED_MAX {
+            admitted.clear();
+        }
+        admitted.insert((world, module.digest().to_owned()), module.clone());
+        Ok(module)
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, HashMap<(World, String), Module>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_module(&self, config: &Config, world: World) -> anyhow::Result<FolderRule> {
@@ -145,15 +189,21 @@ impl RuleLoader {
             )
         })?;
         let module = self
-            .engine
             .admit(world, &bytes)
             .map_err(|error| anyhow!("{}: {} ({})", path.display(), error, error.code()))?;
+        let rules = &config.rules;
         let given = match world {
-            World::Pricing => &config.rules.pricing,
-            _ => &config.rules.threshold,
+            World::Pricing => rules.pricing.iter(),
+            World::Threshold => rules.threshold.iter(),
+            World::Notification => rules.notification.iter(),
+            World::Refund => Default::default(),
         };
-        let texts = |text: &ParamText| text.0.clone();
-        let params = given.iter().map(|(name, text)| (name.clone(), texts(text))).collect();
+        let params = given.map(|(name, text)| (name.clone(), text.0.clone())).collect();
         Ok(FolderRule { module, bytes, params })
     }
+}
+
+async fn active(ledger: &mut Ledger) -> anyhow::Result<ledger::Generation> {
+    let active = ledger.active().await?;
+    active.ok_or_else(|| anyhow!("no rule generation is active; run `tollgate run`"))
 }

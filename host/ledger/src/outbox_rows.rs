@@ -144,6 +144,14 @@ pub struct Delivery {
     pub last_error: Option<String>,
 }
 
+impl Delivery {
+    /// Whether it is not meant to be sent as soon as it was worded: it was held back, or an operator sends it again.
+    #[must_use]
+    pub fn is_delayed(&self) -> bool {
+        self.next_attempt_at_us > self.created_at_us
+    }
+}
+
 /// A route that is open, and what waits there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueRoute {
@@ -188,6 +196,14 @@ pub struct OutboxDepth {
     pub dead: i64,
     /// Age of the oldest message that is due and not sent; 0 when there is none.
     pub oldest_due_s: i64,
+}
+
+impl Delivery {
+    /// Whether its sending was put off, by its rule or by an operator.
+    #[must_use]
+    pub fn was_put_off(&self) -> bool {
+        self.next_attempt_at_us > self.created_at_us
+    }
 }
 
 /// Which messages to list.

@@ -1,8 +1,7 @@
 //! `tollgate check`
 
 use comfy_table::{Table, presets};
-use tollgate_domain::money::Micros;
-use tollgate_domain::rule::{Param, ParamKind, Value};
+use tollgate_domain::rule::{Param, Value};
 
 use super::load;
 use crate::cli::Check;
@@ -43,8 +42,7 @@ fn show(rule: &FolderRule) {
     table.set_header(["parameter", "value", "default", "lowest", "highest", "meaning"]);
     for param in &description.params {
         let given = rule.params.get(&param.name).map(|texts| texts.join(", "));
-        let bound =
-            |bound: Option<i64>| bound.map_or("any".to_owned(), |bound| shown(param, bound));
+        let bound = |bound: Option<i64>| bound.map_or("any".to_owned(), |bound| param.shown(bound));
         table.add_row([
             param.name.clone(),
             given.unwrap_or_else(|| "(default)".to_owned()),
@@ -59,19 +57,10 @@ fn show(rule: &FolderRule) {
 
 fn default_of(param: &Param) -> String {
     match &param.default {
-        Value::Number(number) => shown(param, *number),
+        Value::Number(number) => param.shown(*number),
         Value::Text(text) => text.clone(),
         Value::Numbers(numbers) => {
-            numbers.iter().map(|number| shown(param, *number)).collect::<Vec<_>>().join(", ")
+            numbers.iter().map(|number| param.shown(*number)).collect::<Vec<_>>().join(", ")
         }
-    }
-}
-
-fn shown(param: &Param, number: i64) -> String {
-    match param.kind {
-        ParamKind::Micros | ParamKind::RatioPpm => Micros(number).to_string(),
-        ParamKind::Minutes => format!("{:02}:{:02}", number / 60, number % 60),
-        ParamKind::Toggle => (number != 0).to_string(),
-        ParamKind::Count | ParamKind::Text => number.to_string(),
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod migrate;
+mod outbox;
 mod partition;
 mod run;
 
@@ -26,6 +27,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Migrate(common) => migrate::execute(&common),
         Command::Audit(arguments) => audit::execute(&arguments),
         Command::Partition(command) => partition::execute(&command),
+        Command::Outbox(command) => outbox::execute(&command),
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::{self, Micros};
@@ -19,13 +21,16 @@ use crate::admin::{self, Admin};
 use crate::cli::Run;
 use crate::config::{self, Config};
 use crate::exit::{Exit, ExitError};
+use crate::looks::{self, LookParts};
 use crate::metrics::{BATCH_BUCKETS, LATENCY_BUCKETS, Metric, describe_all};
 use crate::pipeline::clock::Clock;
 use crate::pipeline::gather::Gather;
 use crate::pipeline::hints::Hints;
+use crate::pipeline::spend::SpendPublisher;
 use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::{Writer, WriterParts};
 use crate::positions::LedgerPositions;
+use crate::relay::{self, RelayParts, Routes};
 use crate::rules::{ActiveRules, FolderRule, RuleLoader};
 use crate::telemetry;
 
@@ -74,18 +79,22 @@ impl Host {
             .await
             .map_err(|error| unavailable(&error))?;
         let active = self.loader.load_active(&mut ledger).await?;
+        let shared = Shared { stats, clock: Clock::default(), wake: Arc::default() };
+        let side = SideTasks::start(&self, &mut ledger, &shared).await?;
         drop(rules);
         let (lanes, deliveries) = self.start_lanes(ledger)?;
         lanes_known.send_replace(Some(Arc::clone(&lanes)));
         let abandon = Arc::new(AtomicBool::new(false));
         let gather = Gather::new(deliveries, self.config.batch.clicks_max as usize);
-        let writer = self.writer_parts(active, gather, &lanes, &stats, &abandon)?;
+        let writer = self.writer_parts(active, gather, &lanes, &shared, &abandon)?;
         let mut writer = start_writer(writer)?;
         tokio::select! {
             () = stop.first() => tracing::info!("stopping"),
             _ = &mut writer => return Err(anyhow!("the writer ended unexpectedly; see the log above")),
         }
-        Ok(self.drain(stop, lanes, writer, &abandon).await)
+        let exit = self.drain(stop, lanes, writer, &abandon).await;
+        side.stop().await;
+        Ok(exit)
     }
 
     async fn serve_admin(
@@ -124,6 +133,10 @@ impl Host {
         Ok(ledger)
     }
 
+    fn routes(&self) -> Result<Routes, ExitError> {
+        Routes::new(&self.config).map_err(|error| ExitError::new(Exit::Usage, format!("{error:#}")))
+    }
+
     fn start_lanes(
         &self,
         ledger: Ledger,
@@ -141,7 +154,7 @@ impl Host {
         rules: ActiveRules,
         gather: Gather,
         lanes: &Arc<Lanes>,
-        stats: &Arc<Stats>,
+        shared: &Shared,
         abandon: &Arc<AtomicBool>,
     ) -> anyhow::Result<WriterParts> {
         let fence = fence_limits(&self.config)?;
@@ -154,8 +167,10 @@ impl Host {
             rules,
             fence,
             rule_rows_max: self.config.rules.rows_max as usize,
-            clock: Clock::default(),
-            stats: Arc::clone(stats),
+            clock: shared.clock.clone(),
+            stats: Arc::clone(&shared.stats),
+            wake: Arc::clone(&shared.wake),
+            spend: SpendPublisher::start(&self.config.redis).context("redis.url")?,
             abandon: Arc::clone(abandon),
         })
     }
@@ -189,6 +204,65 @@ impl Host {
         abandon.store(true, Ordering::Release);
         tracing::warn!("the drain was cut off; the next start goes on where the ledger is");
         Exit::DrainCut
+    }
+}
+
+/// What the parts of the host have in common.
+struct Shared {
+    stats: Arc<Stats>,
+    clock: Clock,
+    /// Rings when something was written to the outbox.
+    wake: Arc<Notify>,
+}
+
+/// What goes on beside the charging: messages, and looks at budgets.
+struct SideTasks {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl SideTasks {
+    async fn start(host: &Host, ledger: &mut Ledger, shared: &Shared) -> anyhow::Result<Self> {
+        let (config, stop) = (&host.config, CancellationToken::new());
+        let fence = fence_limits(config)?;
+        let look = LookParts {
+            ledger: ledger_config(config),
+            loader: Arc::clone(&host.loader),
+            rules: host.loader.load_active(ledger).await?,
+            hints: Hints::new(&config.redis, fence.charge_max).context("redis.url")?,
+            fence,
+            rule_rows_max: config.rules.rows_max as usize,
+            stats: Arc::clone(&shared.stats),
+            wake: Arc::clone(&shared.wake),
+            period: Duration::from_millis(config.budget.look_ms.into()),
+        };
+        // What looks at budgets stays on one thread, as the writer does.
+        let (runtime, ended) = (tokio::runtime::Handle::current(), stop.clone());
+        let look = move || runtime.block_on(looks::run(look, ended));
+        let mut tasks = vec![tokio::task::spawn_blocking(look)];
+        if config.notify.enabled {
+            let relay = RelayParts {
+                ledger: ledger_config(config),
+                loader: Arc::clone(&host.loader),
+                settings: config.notify.clone(),
+                routes: Arc::new(host.routes()?),
+                owner: owner(),
+                stats: Arc::clone(&shared.stats),
+                wake: Arc::clone(&shared.wake),
+            };
+            tasks.push(tokio::spawn(relay::run(relay, stop.clone())));
+        }
+        Ok(Self { stop, tasks })
+    }
+
+    /// Lets them end what they are at; one request takes `notify.deadline_ms` at most.
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended unexpectedly");
+            }
+        }
     }
 }
 
@@ -244,6 +318,7 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(latency(Metric::ChargeLatency), &LATENCY_BUCKETS)?
         .set_buckets_for_metric(latency(Metric::CommitSeconds), &LATENCY_BUCKETS)?
+        .set_buckets_for_metric(latency(Metric::DeliveryLatency), &LATENCY_BUCKETS)?
         .set_buckets_for_metric(latency(Metric::BatchClicks), &BATCH_BUCKETS)?
         .install_recorder()?;
     describe_all();

@@ -13,11 +13,14 @@ use super::{Config, ParamText};
 const PREFIX: &str = "TOLLGATE__";
 
 /// Tables in which any name may stand, and whether a name's underscores in the environment mean dots.
-const OPEN_TABLES: [(&str, bool); 4] = [
+const OPEN_TABLES: [(&str, bool); 7] = [
     ("kafka.properties", true),
     ("kafka.property_files", true),
     ("rules.pricing", false),
     ("rules.threshold", false),
+    ("rules.notification", false),
+    ("slack.routes", false),
+    ("email.routes", false),
 ];
 
 /// One thing that is wrong with the configuration.
@@ -52,7 +55,15 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     /// Adds an error about `key`, with the place its value came from.
     pub fn add(&mut self, key: &str, sentence: impl Into<String>) {
-        let source = self.sources.get(key).cloned().unwrap_or_else(|| "default".to_owned());
+        // A table that came as a whole is the source of everything in it.
+        let mut known = Some(key);
+        let source = loop {
+            let Some(key) = known else { break "default".to_owned() };
+            if let Some(source) = self.sources.get(key) {
+                break source.clone();
+            }
+            known = key.rsplit_once('.').map(|(table, _)| table);
+        };
         self.errors.push(ConfigError { key: key.to_owned(), source, sentence: sentence.into() });
     }
 
@@ -111,7 +122,7 @@ impl Layers {
                 continue;
             }
             let path = environment_path(&name);
-            let value = if path.len() == 3 && path[0] == "rules" && text.contains(',') {
+            let value = if is_list(&path, &text) {
                 list(&text)
             } else {
                 read_as(&text, lookup(&self.merged, &path))
@@ -148,6 +159,13 @@ fn environment_path(name: &str) -> Vec<String> {
     }
 }
 
+/// Whether a variable in an open table, whose kind no default tells, is a list.
+fn is_list(path: &[String], text: &str) -> bool {
+    let path: Vec<_> = path.iter().map(String::as_str).collect();
+    matches!(path[..], ["email", "routes", _, "to"])
+        || matches!(path[..], ["rules", _, _] if text.contains(','))
+}
+
 fn read_table(text: &str, source: &str, errors: &mut ConfigErrors) -> Table {
     text.parse::<Table>().unwrap_or_else(|error| {
         errors.errors.push(ConfigError {
@@ -160,7 +178,10 @@ fn read_table(text: &str, source: &str, errors: &mut ConfigErrors) -> Table {
 }
 
 fn merge(into: &mut Table, from: Table, path: &str, source: &str, errors: &mut ConfigErrors) {
-    let open = OPEN_TABLES.iter().any(|(table, _)| *table == path);
+    let within = |table: &str| {
+        path.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let open = OPEN_TABLES.iter().any(|(table, _)| within(table));
     for (name, value) in from {
         let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let refuse = |errors: &mut ConfigErrors, sentence: String| {

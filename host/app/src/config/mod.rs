@@ -2,6 +2,7 @@
 //! reported at once.
 
 mod layers;
+mod notify;
 mod schema;
 mod secret;
 mod validate;
@@ -13,8 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::ConfigErrors;
+pub use notify::{Budget, CampaignEvents, Email, EmailRoute, Notify, Slack, SlackRoute};
 pub use schema::json_schema;
-pub use secret::{masked_property, masked_url};
+pub use secret::{masked_path, masked_property, masked_url};
 
 /// The file of defaults, which documents every key.
 pub const DEFAULTS: &str = include_str!("../../../../config/default.toml");
@@ -30,6 +32,11 @@ pub struct Config {
     pub redis: Redis,
     pub rules: Rules,
     pub fence: Fence,
+    pub budget: Budget,
+    pub notify: Notify,
+    pub slack: Slack,
+    pub email: Email,
+    pub campaign_events: CampaignEvents,
     pub admin: Admin,
     pub log: Log,
     pub shutdown: Shutdown,
@@ -96,6 +103,7 @@ pub struct Redis {
     pub cache_ms: u32,
     pub breaker_failures: u32,
     pub breaker_pause_ms: u32,
+    pub publish_spend: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -110,6 +118,7 @@ pub struct Rules {
     pub backstop_ms: u32,
     pub pricing: BTreeMap<String, ParamText>,
     pub threshold: BTreeMap<String, ParamText>,
+    pub notification: BTreeMap<String, ParamText>,
 }
 
 /// A parameter as written: one text, or a list of texts. The rule's description says what it means.
@@ -183,6 +192,11 @@ impl Config {
         let mut shown = self.clone();
         shown.ledger.url = masked_url(&self.ledger.url);
         shown.redis.url = masked_url(&self.redis.url);
+        shown.email.url = masked_url(&self.email.url);
+        // A webhook's path is its secret.
+        for route in shown.slack.routes.values_mut() {
+            route.url = masked_path(&route.url);
+        }
         for (name, value) in &mut shown.kafka.properties {
             *value = masked_property(name, value).to_owned();
         }

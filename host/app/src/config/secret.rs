@@ -6,12 +6,17 @@ const MASK: &str = "***";
 
 /// Fills values from the files that `*_file` keys name.
 pub(super) fn read_files(config: &mut Config, errors: &mut ConfigErrors) {
-    let Config { ledger, redis, kafka, .. } = config;
-    for (key, file, value) in [
-        ("ledger.url_file", &ledger.url_file, &mut ledger.url),
-        ("redis.url_file", &redis.url_file, &mut redis.url),
-    ] {
-        if let Some(text) = read(key, file, errors) {
+    let Config { ledger, redis, kafka, slack, email, .. } = config;
+    let fixed = [
+        ("ledger.url_file".to_owned(), &ledger.url_file, &mut ledger.url),
+        ("redis.url_file".to_owned(), &redis.url_file, &mut redis.url),
+        ("email.url_file".to_owned(), &email.url_file, &mut email.url),
+    ];
+    let routes = slack.routes.iter_mut().map(|(name, route)| {
+        (format!("slack.routes.{name}.url_file"), &route.url_file, &mut route.url)
+    });
+    for (key, file, value) in fixed.into_iter().chain(routes) {
+        if let Some(text) = read(&key, file, errors) {
             *value = text;
         }
     }
@@ -57,6 +62,17 @@ pub fn masked_url(url: &str) -> String {
         None => tail.to_owned(),
     };
     format!("{scheme}://{authority}{tail}")
+}
+
+/// A URL of which only scheme and host may be seen.
+#[must_use]
+pub fn masked_path(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return if url.is_empty() { String::new() } else { MASK.to_owned() };
+    };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}/{MASK}")
 }
 
 /// A Kafka property's value, masked when its name says that it is a secret.

@@ -1,7 +1,9 @@
 //! Ranges and shapes that types cannot express. Each error says what is allowed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use tollgate_domain::day::Zone;
 use tollgate_domain::money;
 
 use super::{Config, ConfigErrors};
@@ -9,6 +11,7 @@ use super::{Config, ConfigErrors};
 pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
     ranges(config, errors);
     texts(config, errors);
+    notify(config, errors);
     for property in tollgate_stream::check_properties(&config.kafka.properties) {
         errors.add(&format!("kafka.properties.{}", property.name), property.reason);
     }
@@ -16,6 +19,7 @@ pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
 
 fn ranges(config: &Config, errors: &mut ConfigErrors) {
     let Config { kafka, decode, ledger, batch, redis, rules, shutdown, .. } = config;
+    let Config { budget, notify, slack, .. } = config;
     let mut range = |key: &str, value: u64, lowest: u64, highest: u64| {
         if !(lowest..=highest).contains(&value) {
             errors.add(key, format!("is {value}, allowed is {lowest} to {highest}"));
@@ -47,6 +51,52 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     range("rules.rows_max", rules.rows_max.into(), 1, 65_536);
     range("rules.backstop_ms", rules.backstop_ms.into(), 100, 60_000);
     range("shutdown.drain_ms", shutdown.drain_ms.into(), 100, 600_000);
+    range("budget.look_ms", budget.look_ms.into(), 50, 3_600_000);
+    range("notify.poll_ms", notify.poll_ms.into(), 10, 60_000);
+    range("notify.lease_ms", notify.lease_ms.into(), 1_000, 600_000);
+    range("notify.attempts_max", notify.attempts_max.into(), 1, 1_000);
+    range("notify.retry_ms_min", notify.retry_ms_min.into(), 10, 600_000);
+    let retry_min = notify.retry_ms_min.into();
+    range("notify.retry_ms_max", notify.retry_ms_max.into(), retry_min, 86_400_000);
+    range("notify.deadline_ms", notify.deadline_ms.into(), 100, 120_000);
+    range("notify.dead_letters_every_s", notify.dead_letters_every_s.into(), 1, 86_400);
+    range("slack.gap_ms", slack.gap_ms.into(), 0, 60_000);
+    range("slack.digest_max", slack.digest_max.into(), 1, 24);
+}
+
+/// Routes and addresses. An address itself is checked where the channel is made.
+fn notify(config: &Config, errors: &mut ConfigErrors) {
+    if Zone::new(&config.notify.zone).is_err() {
+        errors.add("notify.zone", "must be an IANA time zone such as Asia/Seoul");
+    }
+    let mut hooks = BTreeMap::new();
+    for (name, route) in &config.slack.routes {
+        let key = format!("slack.routes.{name}");
+        if !route.url.starts_with("https://") && !route.url.starts_with("http://") {
+            errors.add(&format!("{key}.url"), "must begin with https:// (or http:// for tests)");
+        } else if let Some(other) = hooks.insert(&route.url, name) {
+            // The pace of a channel is kept by its route.
+            errors.add(
+                &format!("{key}.url"),
+                format!("is also the URL of route {other}; use one route"),
+            );
+        }
+    }
+    let email = &config.email;
+    if !email.url.is_empty()
+        && !email.url.starts_with("smtp://")
+        && !email.url.starts_with("smtps://")
+    {
+        errors.add("email.url", "must begin with smtp:// or smtps://, or be empty");
+    }
+    if !email.url.is_empty() && !email.from.contains('@') {
+        errors.add("email.from", "must be an address such as \"tollgate <billing@example.com>\"");
+    }
+    for (name, route) in &email.routes {
+        if route.to.is_empty() || route.to.iter().any(|to| !to.contains('@')) {
+            errors.add(&format!("email.routes.{name}.to"), "must be a list of addresses");
+        }
+    }
 }
 
 fn texts(config: &Config, errors: &mut ConfigErrors) {

@@ -12,8 +12,10 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use tollgate_domain::batch::Resolved;
 use tollgate_domain::book::Campaign;
+use tollgate_domain::day::Day;
 use tollgate_domain::decide::Hint;
 use tollgate_domain::money::Micros;
+use tollgate_domain::rule::Rules;
 
 use super::breaker::Breaker;
 use crate::config;
@@ -31,6 +33,17 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 pub struct Wanted {
     pub cached_price: bool,
     pub counter: bool,
+}
+
+impl Wanted {
+    /// What these rules asked for.
+    pub fn by(rules: &dyn Rules) -> Self {
+        let (pricing, threshold) = (rules.pricing().needs, rules.threshold().needs);
+        Self {
+            cached_price: pricing.cached_price || threshold.cached_price,
+            counter: pricing.counter || threshold.counter,
+        }
+    }
 }
 
 /// Looks hints up, remembering them for a short while.
@@ -145,8 +158,9 @@ impl Hints {
         };
         let mut keys = Vec::with_capacity(campaigns.len() * 2);
         for campaign in campaigns {
-            keys.push(key(&self.settings.cpc_key, campaign, now_us));
-            keys.push(key(&self.settings.budget_key, campaign, now_us));
+            let day = || campaign.zone.day(now_us);
+            keys.push(key(&self.settings.cpc_key, &campaign.id, day));
+            keys.push(key(&self.settings.budget_key, &campaign.id, day));
         }
         let deadline = Duration::from_millis(self.settings.deadline_ms.into());
         let mut connection = MultiplexedConnection::clone(&connection);
@@ -189,13 +203,14 @@ impl Link {
     }
 }
 
-fn key(pattern: &str, campaign: &Campaign, now_us: i64) -> String {
-    let key = pattern.replace("{campaign_id}", &campaign.id);
-    if key.contains("{day}") {
-        key.replace("{day}", &campaign.zone.day(now_us).to_string())
-    } else {
-        key
+/// The key of a campaign; `day` is its local date.
+pub(super) fn key(pattern: &str, campaign_id: &str, day: impl FnOnce() -> Day) -> String {
+    // The date first, because an id may contain anything.
+    if pattern.contains("{day}") {
+        let pattern = pattern.replace("{day}", &day().to_string());
+        return pattern.replace("{campaign_id}", campaign_id);
     }
+    pattern.replace("{campaign_id}", campaign_id)
 }
 
 /// A decimal amount that makes sense, or nothing; both are counted.

@@ -5,5 +5,6 @@ pub mod clock;
 pub mod gather;
 pub mod hints;
 pub mod recovery;
+pub mod spend;
 pub mod stats;
 pub mod writer;

@@ -48,10 +48,16 @@ pub struct Figures {
     pub paused: u64,
     pub resumed: u64,
     pub pauses_refused: u64,
+    pub overspent_micros: i64,
     pub batches: u64,
     pub retries: u64,
     pub rule_faults: u64,
     pub generation: u64,
+    /// Messages that their receivers have accepted from this host, and messages it has given up.
+    pub messages_sent: u64,
+    pub messages_given_up: u64,
+    /// Whether this host is the one that sends messages.
+    pub relay: bool,
 }
 
 /// Time from a click's timestamp to its committed charge, in milliseconds.
@@ -121,6 +127,25 @@ impl Stats {
         inner.note_budgets(plan, book);
         drop(inner);
         record_metrics(plan, now_us, took, path);
+    }
+
+    /// Takes in what a look without clicks has written.
+    pub fn looked(&self, plan: &Plan<'_>) {
+        self.lock().figures.take_crossings(plan);
+        count_crossings(plan);
+    }
+
+    /// Says whether this host is the one that sends messages.
+    pub fn set_relay(&self, relay: bool) {
+        self.lock().figures.relay = relay;
+        gauge!(Metric::Relay.name()).set(f64::from(u8::from(relay)));
+    }
+
+    /// Messages that were accepted, and messages that were given up.
+    pub fn delivered(&self, sent: u64, given_up: u64) {
+        let figures = &mut self.lock().figures;
+        figures.messages_sent += sent;
+        figures.messages_given_up += given_up;
     }
 
     /// Says that the ledger is away, or back.
@@ -210,6 +235,13 @@ impl Figures {
         }
         let charged = i64::try_from(plan.charged_micros()).unwrap_or(i64::MAX);
         self.charged_micros = self.charged_micros.saturating_add(charged);
+        self.overspent_micros = self.overspent_micros.saturating_add(plan.overspent.0);
+        self.batches += 1;
+        self.generation = plan.generation;
+        self.take_crossings(plan);
+    }
+
+    fn take_crossings(&mut self, plan: &Plan<'_>) {
         for crossing in &plan.crossings {
             match crossing.kind {
                 CrossingKind::Warn => self.warned += 1,
@@ -218,8 +250,6 @@ impl Figures {
             }
         }
         self.pauses_refused += plan.pauses_refused;
-        self.batches += 1;
-        self.generation = plan.generation;
     }
 }
 
@@ -289,6 +319,12 @@ fn record_metrics(plan: &Plan<'_>, now_us: i64, took: Duration, path: WritePath)
         let (code, stage) = (dead.rejection.code.as_str(), dead.rejection.stage.as_str());
         counter!(Metric::DeadLetters.name(), "code" => code, "stage" => stage).increment(1);
     }
+    let overspent = u64::try_from(plan.overspent.0).unwrap_or(0);
+    counter!(Metric::OverspentMicros.name()).increment(overspent);
+    count_crossings(plan);
+}
+
+fn count_crossings(plan: &Plan<'_>) {
     for crossing in &plan.crossings {
         counter!(Metric::Crossings.name(), "kind" => crossing.kind.as_str()).increment(1);
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tollgate_domain::batch::{Batch, Fates, Missing};
 use tollgate_domain::book::Book;
 use tollgate_domain::decide::{Context, Decision, decide};
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::plan::{Advance, Plan};
-use tollgate_domain::rule::{RuleError, Rules};
+use tollgate_domain::rule::RuleError;
 use tollgate_domain::slice::Slice;
 use tollgate_engine::Engine;
 use tollgate_ledger::{Keys, Ledger, LedgerConfig, LedgerError, LockKeys, Rows};
@@ -21,6 +22,7 @@ use tollgate_stream::Lanes;
 use super::clock::Clock;
 use super::gather::{Gather, Gathered, Taken};
 use super::hints::{Hints, Wanted};
+use super::spend::SpendPublisher;
 use super::stats::{Stats, WritePath};
 use crate::rules::{ActiveRules, RuleLoader};
 
@@ -43,6 +45,10 @@ pub struct WriterParts {
     pub rule_rows_max: usize,
     pub clock: Clock,
     pub stats: Arc<Stats>,
+    /// Wakes whoever sends messages.
+    pub wake: Arc<Notify>,
+    /// Writes spends to Redis when that is wanted.
+    pub spend: Option<SpendPublisher>,
     /// Set when the host gives up waiting for a drain.
     pub abandon: Arc<AtomicBool>,
 }
@@ -209,7 +215,7 @@ impl Writer {
             );
         };
         let now_us = self.parts.clock.now_us();
-        let wanted = self.wanted();
+        let wanted = Wanted::by(&self.parts.rules.set);
         let hints = self.runtime.block_on(self.parts.hints.look_up(&resolved, wanted, now_us));
         let context = Context {
             generation: self.parts.rules.generation,
@@ -224,21 +230,19 @@ impl Writer {
         Ok(decision)
     }
 
-    fn wanted(&self) -> Wanted {
-        let (pricing, threshold) =
-            (self.parts.rules.set.pricing().needs, self.parts.rules.set.threshold().needs);
-        Wanted {
-            cached_price: pricing.cached_price || threshold.cached_price,
-            counter: pricing.counter || threshold.counter,
-        }
-    }
-
     fn after_commit(&mut self, decision: &Decision<'_>, took: Duration, path: WritePath) {
         let plan = &decision.plan;
         for advance in &plan.advances {
             self.parts.lanes.committed(&advance.source, advance.next_offset);
         }
-        self.parts.stats.committed(plan, &self.state.book, self.parts.clock.now_us(), took, path);
+        let now_us = self.parts.clock.now_us();
+        self.parts.stats.committed(plan, &self.state.book, now_us, took, path);
+        if !plan.outbox.is_empty() {
+            self.parts.wake.notify_one();
+        }
+        if let Some(spend) = &self.parts.spend {
+            spend.publish(plan, &self.state.book, now_us);
+        }
         self.parts.stats.faulted(decision.faults);
         if let Some(fault) = &decision.first_fault {
             let (code, faults) = (fault.code.as_str(), decision.faults);
@@ -297,7 +301,8 @@ async fn read_campaigns(
     Ok(())
 }
 
-fn remember(book: &mut Book, rows: Rows) {
+/// Takes rows over into the book.
+pub(crate) fn remember(book: &mut Book, rows: Rows) {
     book.balances.extend(rows.balances);
     book.days.extend(rows.days);
 }
@@ -307,7 +312,8 @@ pub(super) fn expected_advances(batch: &Batch) -> Vec<Advance> {
     batch.advances(&vec![Fates::default(); batch.slices().len()])
 }
 
-fn note_crossings(plan: &Plan<'_>) {
+/// Logs what happened to campaigns.
+pub(crate) fn note_crossings(plan: &Plan<'_>) {
     for crossing in &plan.crossings {
         let (campaign, day) = (&*crossing.key.campaign, crossing.key.day);
         let (kind, usage_ppm) = (crossing.kind.as_str(), crossing.usage_ppm);

@@ -1,0 +1,180 @@
+//! Looks at campaigns that no click may come for: those the budget has paused, whose next day or new budget resumes
+//! them, and those that somebody has changed.
+//!
+//! What is due is a state and no appointment: any host finds it at any time, also after days of rest, and the ledger's
+//! compare and set lets one of them carry it out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics::counter;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tollgate_domain::batch::Resolved;
+use tollgate_domain::book::{Book, Campaign};
+use tollgate_domain::day::Day;
+use tollgate_domain::decide::{Context, look};
+use tollgate_domain::fence::FenceLimits;
+use tollgate_ledger::{Keys, Ledger, LedgerConfig, LedgerError};
+
+use crate::metrics::Metric;
+use crate::pipeline::hints::{Hints, Wanted};
+use crate::pipeline::stats::Stats;
+use crate::pipeline::writer::{note_crossings, remember};
+use crate::rules::{ActiveRules, RuleLoader};
+
+/// A change may be committed this much later than it is dated, so it is looked for again that long.
+const OVERLAP_US: i64 = 60_000_000;
+
+/// Campaigns of one plan at most, so that its transaction stays short.
+const CAMPAIGNS_MAX: usize = 500;
+
+/// Campaigns remembered at most; beyond that all are looked at anew.
+const SEEN_MAX: usize = 1_000_000;
+
+/// Everything that looking needs.
+pub struct LookParts {
+    pub ledger: LedgerConfig,
+    pub loader: Arc<RuleLoader>,
+    pub rules: ActiveRules,
+    pub hints: Hints,
+    pub fence: FenceLimits,
+    pub rule_rows_max: usize,
+    pub stats: Arc<Stats>,
+    /// Wakes whoever sends messages.
+    pub wake: Arc<Notify>,
+    pub period: Duration,
+}
+
+/// What a look's outcome depends on, besides the spend: while it stays the same there is nothing new to see.
+type Seen = (i64, Day, u64);
+
+struct Looker {
+    parts: LookParts,
+    ledger: Ledger,
+    seen: HashMap<Arc<str>, Seen>,
+    since_us: i64,
+}
+
+/// Looks until it is stopped. Whatever fails is tried again at the next look.
+pub async fn run(parts: LookParts, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(parts.period);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let opened = async {
+        loop {
+            tick.tick().await;
+            match Ledger::open(&parts.ledger).await {
+                Ok(ledger) => return ledger,
+                Err(error) => tracing::warn!(%error, "cannot look at budgets; trying again"),
+            }
+        }
+    };
+    let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
+    let mut looker = Looker { parts, ledger, seen: HashMap::new(), since_us: 0 };
+    // A turn is never cut short, because an operation that is dropped halfway costs the connection.
+    while !stop.is_cancelled() {
+        if let Err(error) = looker.turn().await {
+            tracing::warn!(error = format!("{error:#}"), "a look at budgets failed; trying again");
+            if let Err(error) = looker.ledger.reopen().await {
+                tracing::warn!(%error, "the ledger cannot be opened");
+            }
+        }
+        stop.run_until_cancelled(tick.tick()).await;
+    }
+}
+
+impl Looker {
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        let looks = self.ledger.looks(self.since_us).await?;
+        if self.seen.len() > SEEN_MAX {
+            self.seen.clear();
+        }
+        let generation = self.parts.rules.generation;
+        let mut due: Vec<(Campaign, Seen)> = Vec::new();
+        for sentence in looks.unusable {
+            tracing::error!(sentence, "a campaign cannot be looked at");
+        }
+        for campaign in looks.campaigns {
+            let state = (campaign.version, campaign.zone.day(looks.now_us), generation);
+            if self.seen.get(&campaign.id) != Some(&state) {
+                due.push((campaign, state));
+            }
+        }
+        while !due.is_empty() {
+            let rest = due.split_off(due.len().min(CAMPAIGNS_MAX));
+            self.look_at(due, looks.now_us).await?;
+            due = rest;
+        }
+        // Only now: what failed above has to be found again.
+        self.since_us = looks.now_us - OVERLAP_US;
+        Ok(())
+    }
+
+    async fn look_at(&mut self, due: Vec<(Campaign, Seen)>, now_us: i64) -> anyhow::Result<()> {
+        let ids: Vec<_> = due.iter().map(|(campaign, _)| Arc::clone(&campaign.id)).collect();
+        let mut book = Book::default();
+        let mut states = Vec::with_capacity(due.len());
+        for (campaign, state) in due {
+            states.push(state);
+            book.campaigns.insert(Arc::clone(&campaign.id), campaign);
+        }
+        match self.write(&mut book, &ids, now_us).await {
+            Ok(()) => {
+                counter!(Metric::Looks.name()).increment(ids.len() as u64);
+                self.seen.extend(ids.into_iter().zip(states));
+                Ok(())
+            }
+            // Somebody else was faster; the next look sees what they have done.
+            Err(LedgerError::Stale(_)) => Ok(()),
+            Err(LedgerError::GenerationChanged { .. }) => {
+                let rules = self.parts.loader.load_active(&mut self.ledger).await;
+                self.parts.rules = rules.context("the active rules cannot be loaded")?;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Decides and writes; nothing is written when nothing is due.
+    async fn write(
+        &mut self,
+        book: &mut Book,
+        ids: &[Arc<str>],
+        now_us: i64,
+    ) -> Result<(), LedgerError> {
+        if let Err(missing) = Resolved::look(book, ids, now_us) {
+            let keys = Keys { advertisers: &missing.advertisers, days: &missing.days };
+            remember(book, self.ledger.load(keys).await?);
+        }
+        let Ok(resolved) = Resolved::look(book, ids, now_us) else {
+            return Err(LedgerError::Unexpected("rows were read and are still missing".into()));
+        };
+        let parts = &mut self.parts;
+        let wanted = Wanted::by(&parts.rules.set);
+        let hints = parts.hints.look_up(&resolved, wanted, now_us).await;
+        let context = Context {
+            generation: parts.rules.generation,
+            now_us,
+            hints: &hints,
+            fence: &parts.fence,
+            rule_rows_max: parts.rule_rows_max,
+        };
+        let decision = look(&resolved, &context, &mut parts.rules.set)
+            .map_err(|error| LedgerError::Unexpected(error.to_string()))?;
+        let plan = decision.plan;
+        parts.stats.faulted(decision.faults);
+        if let Some(fault) = decision.first_fault {
+            tracing::warn!(code = fault.code.as_str(), %fault, "a rule failed at a look");
+        }
+        if plan.outbox.is_empty() && plan.days.is_empty() && plan.statuses.is_empty() {
+            return Ok(());
+        }
+        self.ledger.apply(&plan).await?;
+        parts.stats.looked(&plan);
+        note_crossings(&plan);
+        parts.wake.notify_one();
+        Ok(())
+    }
+}
