@@ -121,7 +121,7 @@ fn new_topic<'a>(topic: &'a TopicSpec, retention_ms: &'a Option<String>) -> NewT
 }
 
 /// Waits for an answer of the admin client, which has a thread of its own that wakes this one.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

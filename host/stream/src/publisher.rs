@@ -17,7 +17,7 @@ use rdkafka::{ClientConfig, Message};
 
 use crate::error::StreamError;
 use crate::log;
-use crate::properties;
+use crate::properties::{self, PropertyError};
 
 /// Why a record was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +109,7 @@ impl Publisher {
         deadline: Duration,
     ) -> Result<Self, StreamError> {
         let config = properties::producer(brokers, client_id, properties, deadline);
-        let producer = make(&config).map_err(|error| StreamError::kafka("be set up", error))?;
+        let producer = make(&config).map_err(set_up)?;
         Ok(Self { config, deadline, producer: Mutex::new(Some(producer)) })
     }
 
@@ -226,6 +226,17 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     }
 }
 
+/// librdkafka's sentence about a property repeats its value, which may be a secret.
+fn set_up(error: KafkaError) -> StreamError {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            let reason = "librdkafka does not accept its value".to_owned();
+            StreamError::Property(PropertyError { name, reason })
+        }
+        error => StreamError::kafka("be set up", error),
+    }
+}
+
 fn make(config: &ClientConfig) -> Result<Inner, KafkaError> {
     config.create_with_context(Deliveries)
 }
@@ -233,4 +244,62 @@ fn make(config: &ClientConfig) -> Result<Inner, KafkaError> {
 fn owned(headers: &[(&str, &[u8])]) -> OwnedHeaders {
     let all = OwnedHeaders::new_with_capacity(headers.len());
     headers.iter().fold(all, |all, (key, value)| all.insert(Header { key, value: Some(*value) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::block_on;
+
+    fn send(publisher: &Publisher) -> PublishError {
+        block_on(publisher.send("topic", None, Some(b"x"), &[])).unwrap_err()
+    }
+
+    #[allow(unsafe_code, reason = "librdkafka's way to try a fatal error has no safe wrapper")]
+    fn break_for_good(publisher: &Publisher) {
+        let producer = publisher.producer.lock().unwrap();
+        let client = producer.as_ref().unwrap().client().native_ptr();
+        // SAFETY: the lock keeps the client alive, and the text ends with a NUL.
+        unsafe {
+            let code =
+                rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+            rdkafka_sys::rd_kafka_test_fatal_error(client, code, c"a test".as_ptr());
+        }
+    }
+
+    #[test]
+    fn a_producer_that_is_beyond_recovery_is_replaced() {
+        let deadline = Duration::from_millis(200);
+        let publisher =
+            Publisher::start("127.0.0.1:1", "test", &BTreeMap::new(), deadline).unwrap();
+        break_for_good(&publisher);
+        let error = send(&publisher);
+        assert!(error.may_pass_later() && error.to_string().contains("Fatal"), "{error}");
+        assert!(publisher.producer.lock().unwrap().is_none());
+        let error = send(&publisher);
+        assert!(error.may_pass_later() && !error.to_string().contains("Fatal"), "{error}");
+        assert!(publisher.producer.lock().unwrap().is_some());
+    }
+
+    fn check(code: RDKafkaErrorCode, name: &str, may_pass_later: bool) {
+        let error = PublishError::new(&KafkaError::MessageProduction(code), "topic", 7);
+        assert_eq!((error.code(), error.may_pass_later()), (name, may_pass_later), "{code}");
+        assert!(error.to_string().contains("\"topic\""), "{error}");
+    }
+
+    #[test]
+    fn only_a_record_that_is_refused_for_what_it_is_is_given_up() {
+        use RDKafkaErrorCode as Code;
+        check(Code::UnknownTopic, "TOPIC_MISSING", true);
+        check(Code::UnknownTopicOrPartition, "TOPIC_MISSING", true);
+        check(Code::TopicAuthorizationFailed, "TOPIC_DENIED", true);
+        check(Code::ClusterAuthorizationFailed, "TOPIC_DENIED", true);
+        check(Code::MessageSizeTooLarge, "RECORD_TOO_LARGE", false);
+        check(Code::InvalidRecord, "RECORD_REFUSED", false);
+        check(Code::PolicyViolation, "RECORD_REFUSED", false);
+        check(Code::MessageTimedOut, "KAFKA_UNAVAILABLE", true);
+        check(Code::QueueFull, "KAFKA_UNAVAILABLE", true);
+        check(Code::NotEnoughReplicas, "KAFKA_UNAVAILABLE", true);
+        check(Code::Fatal, "KAFKA_UNAVAILABLE", true);
+    }
 }

@@ -4,12 +4,9 @@ mod support;
 
 mod lanes {
     mod halting;
+    mod publishing;
     mod reading;
     mod sharing;
     mod starting;
     mod stopping;
-}
-
-mod publishing {
-    mod publisher;
 }

@@ -173,3 +173,6 @@ fn count(result: &'static str, spends: usize) {
         counter!(Metric::SpendPublished.name(), "result" => result).increment(spends as u64);
     }
 }
+
+#[cfg(test)]
+mod tests;
