@@ -227,7 +227,7 @@ SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGI
 FROM looked",
     },
     Claim {
-        name: "deliveries",
+        name: "happenings",
         claim: "every message is about a happening that was worded",
         note: false,
         sql: "
@@ -262,18 +262,18 @@ FROM compared",
         claim: "what was charged after pauses is only counted",
         note: true,
         sql: "
-WITH over AS (
+WITH late AS (
   SELECT campaign_id, day, overspent_micros FROM campaign_daily_spend WHERE overspent_micros > 0
 )
 SELECT (SELECT count(*) FROM campaign_daily_spend), count(*),
   CASE WHEN count(*) > 0 THEN CAST(sum(overspent_micros) AS TEXT) || ' micros on ' || CAST(count(*) AS TEXT)
     || ' campaign-days, the worst is ' || (
-      SELECT campaign_id || ' ' || CAST(day AS TEXT) || ' with ' || CAST(overspent_micros AS TEXT) FROM over
+      SELECT campaign_id || ' ' || CAST(day AS TEXT) || ' with ' || CAST(overspent_micros AS TEXT) FROM late
       ORDER BY overspent_micros DESC, campaign_id, day LIMIT 1) END
-FROM over",
+FROM late",
     },
     Claim {
-        name: "messages_waiting",
+        name: "deliveries",
         claim: "messages that wait or were given up are only counted",
         note: true,
         sql: "

@@ -7,6 +7,7 @@ use crate::support::{Kind, Site, acquire};
 
 crate::on_both!(
     every_falsification_is_found,
+    notes_count_and_never_fail,
     an_opening_may_change,
     the_overview_lists_what_matters
 );
@@ -80,6 +81,73 @@ async fn every_falsification_is_found(kind: Kind) {
     )
     .await;
     check("DELETE FROM outbox WHERE kind = 'BUDGET_WARNING'", &["messages"]).await;
+    check("INSERT INTO outbox (dedup_key, kind, payload) VALUES ('x', 'DEAD_LETTERS', '{}')", &[])
+        .await;
+    check(&told("x", "BUDGET_WARNING"), &["happenings"]).await;
+    check(&told("campaign_0:2026-11-21:WARN", "BUDGET_WARNING"), &["happenings"]).await;
+    check(
+        &format!("{}; UPDATE outbox SET worded_at = created_at", told(WARNING, "CAMPAIGN_PAUSED")),
+        &["happenings"],
+    )
+    .await;
+    check(
+        &format!("{}; UPDATE outbox SET worded_at = created_at", told(WARNING, "BUDGET_WARNING")),
+        &[],
+    )
+    .await;
+    check("UPDATE campaign_daily_spend SET overspent_micros = spent_micros", &[]).await;
+    check(
+        "UPDATE campaign_daily_spend SET overspent_micros = spent_micros + 1",
+        &["overspend_bounds"],
+    )
+    .await;
+    check("UPDATE campaign_daily_spend SET overspent_micros = -1", &["overspend_bounds"]).await;
+}
+
+/// Key of the warning in `site`.
+const WARNING: &str = "campaign_0:2026-11-21:WARN";
+
+/// Writes a message about a happening, past the ledger.
+fn told(happening: &str, kind: &str) -> String {
+    format!(
+        "INSERT INTO deliveries (key, happening, kind, channel, route, severity, title, body, generation, occurred_at)
+         SELECT 'k', '{happening}', '{kind}', 'slack', 'a', 'info', 't', 'b', 1, min(created_at) FROM outbox"
+    )
+}
+
+/// Notes as `name: looked at, found, detail`.
+async fn notes(site: &Site) -> Vec<String> {
+    let report = site.open().await.audit(&mut |_| ()).await.unwrap();
+    assert!(report.is_exact(), "{report:?}");
+    let notes = report.checks.iter().filter(|c| ["overspend", "deliveries"].contains(&c.name));
+    notes.map(|c| format!("{}: {} {} {}", c.name, c.expected, c.found, c.detail)).collect()
+}
+
+async fn notes_count_and_never_fail(kind: Kind) {
+    let site = site(kind).await;
+    assert_eq!(notes(&site).await, ["overspend: 4 4 ", "deliveries: 0 0 "]);
+    site.sql(
+        "UPDATE campaign_daily_spend SET overspent_micros = 3 WHERE campaign_id = 'campaign_2'",
+    )
+    .await;
+    site.sql(
+        "UPDATE campaign_daily_spend SET overspent_micros = 5 WHERE campaign_id = 'campaign_1'",
+    )
+    .await;
+    site.sql("UPDATE outbox SET worded_at = created_at").await;
+    for (at, outcome) in ["NULL", "NULL", "'DEAD'", "'SENT'", "'OFF'"].iter().enumerate() {
+        site.sql(&told(WARNING, "BUDGET_WARNING")).await;
+        site.sql(&format!(
+            "UPDATE deliveries SET key = '{at}', outcome = {outcome} WHERE key = 'k'"
+        ))
+        .await;
+    }
+    let expected = [
+        "overspend: 4 2 8 micros on 2 campaign-days, the worst is campaign_1 2026-11-21 with 5",
+        "deliveries: 5 2 2 wait, 1 were given up",
+    ];
+    assert_eq!(notes(&site).await, expected);
+    assert_eq!(site.open().await.overview().await.unwrap().overspent, Micros(8));
 }
 
 async fn an_opening_may_change(kind: Kind) {

@@ -2,7 +2,10 @@
 
 mod apply;
 mod audit;
+mod looks;
+mod migration;
 mod outage;
+mod outbox;
 mod progress;
 mod race;
 mod rules;

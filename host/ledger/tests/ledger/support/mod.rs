@@ -1,5 +1,6 @@
 //! One site on either database, and plans that are decided as simply as possible.
 
+pub(crate) mod outbox;
 pub(crate) mod plans;
 pub(crate) mod postgres;
 
