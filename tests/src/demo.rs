@@ -149,10 +149,8 @@ fn watch(
         drop(happening.send(Happening::Produced(result)));
     });
     let mut view = View::new(options);
-    view.tell_deed(&format!(
-        "{} was exhausted yesterday, by the ledger",
-        known[EXHAUSTED_YESTERDAY].id
-    ));
+    let resting = &known[EXHAUSTED_YESTERDAY].id;
+    view.tell_deed(&format!("the ledger was told that {resting} was exhausted yesterday"));
     let mut ended: Option<Instant> = None;
     loop {
         match happenings.recv_timeout(view.pause()) {

@@ -16,7 +16,7 @@ use crate::pace::Tally;
 const CAMPAIGNS_SHOWN: usize = 5;
 /// News that a terminal shows while the demo runs, and messages at the end.
 const NEWS_SHOWN: usize = 6;
-const MESSAGES_SHOWN: usize = 5;
+const MESSAGES_SHOWN: usize = 8;
 const BAR_CHARS: u64 = 24;
 
 /// The live view of a terminal, or a line every two seconds elsewhere.
@@ -236,15 +236,22 @@ impl Summary<'_> {
         println!("\n{verdict}");
     }
 
+    /// What was to be told, once for all the routes it would have taken.
     fn print_messages(&self) {
-        let count = self.messages.len();
-        println!("  {count} messages it would have sent, were Slack and e-mail configured:");
-        for message in self.messages.iter().take(MESSAGES_SHOWN) {
-            println!("    {}", one_line(message));
+        let mut told: Vec<&DeliveryRow> = self.messages.iter().collect();
+        told.dedup_by_key(|message| &message.happening);
+        let counts = ["slack", "email"]
+            .map(|channel| self.messages.iter().filter(|row| row.channel == channel).count());
+        let [slack, email] = counts;
+        println!(
+            "  Would have sent {slack} messages to Slack and {email} e-mails, were they configured:"
+        );
+        for message in told.iter().take(MESSAGES_SHOWN) {
+            println!("    [{}] {}", message.severity, message.title);
             message.body.lines().for_each(|line| println!("      {line}"));
         }
-        if count > MESSAGES_SHOWN {
-            println!("    … and {} more", count - MESSAGES_SHOWN);
+        if told.len() > MESSAGES_SHOWN {
+            println!("    … and {} more", told.len() - MESSAGES_SHOWN);
         }
         println!();
     }

@@ -199,6 +199,18 @@ impl Ledger {
         })
     }
 
+    /// A column of texts.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn texts(&mut self, sql: &str) -> Result<Vec<String>> {
+        let Self { runtime, connection } = self;
+        Ok(match connection {
+            Either::Postgres(db) => runtime.block_on(sqlx::query_scalar(sql).fetch_all(db))?,
+            Either::Sqlite(db) => runtime.block_on(sqlx::query_scalar(sql).fetch_all(db))?,
+        })
+    }
+
     /// Loads campaigns and opens the balances of their advertisers.
     ///
     /// # Errors

@@ -57,8 +57,9 @@ impl Scenario {
             Database::Sqlite => format!("sqlite://{}", folder.file("ledger.db").display()),
         };
         // Killed members leave the group after their session only, and tests should not wait for that.
-        let setup =
-            Setup::new(&servers.brokers, &topic, &url).key("kafka.session_timeout_ms", "6000");
+        let setup = Setup::new(&servers.brokers, &topic, &url)
+            .key("kafka.session_timeout_ms", "6000")
+            .campaign_events("");
         setup.migrate()?;
         let mut ledger = Ledger::open(&url)?;
         ledger.load(&campaigns, OPENING_MICROS)?;
@@ -154,7 +155,8 @@ pub fn limited_campaigns(count: usize, advertisers: usize) -> Vec<Campaign> {
 }
 
 /// A time zone in which it is about noon.
-fn noon_zone() -> String {
+#[must_use]
+pub fn noon_zone() -> String {
     let hour = Timestamp::now().to_zoned(TimeZone::UTC).hour();
     let ahead = 12 - hour;
     // The names of these zones count westward.

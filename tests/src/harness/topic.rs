@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -121,6 +121,14 @@ pub struct Log {
     pub ends: Vec<(i32, (i64, i64))>,
 }
 
+/// A record by its key, as texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    pub key: String,
+    pub payload: String,
+    pub headers: Vec<(String, String)>,
+}
+
 impl Log {
     /// # Errors
     /// As `read_all`.
@@ -135,6 +143,38 @@ impl Log {
 /// # Errors
 /// The broker does not answer, or falls silent before the end.
 pub fn read_all(brokers: &str, topic: &str) -> Result<Vec<Record>> {
+    read_each(brokers, topic, |message| Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        at_ms: message.timestamp().to_millis().unwrap_or(-1),
+        payload: message.payload().map(<[u8]>::to_vec),
+    })
+}
+
+/// As `read_all`, with keys instead of offsets.
+///
+/// # Errors
+/// As `read_all`.
+pub fn read_keyed(brokers: &str, topic: &str) -> Result<Vec<Keyed>> {
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    read_each(brokers, topic, |message| Keyed {
+        key: text(message.key()),
+        payload: text(message.payload()),
+        headers: message
+            .headers()
+            .map(|headers| {
+                headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+            })
+            .unwrap_or_default(),
+    })
+}
+
+fn read_each<T>(
+    brokers: &str,
+    topic: &str,
+    read: impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Result<Vec<T>> {
     let consumer = consumer(brokers)?;
     let mut left = ends(&consumer, topic)?;
     let mut assignment = TopicPartitionList::new();
@@ -163,12 +203,7 @@ pub fn read_all(brokers: &str, topic: &str) -> Result<Vec<Record>> {
                 left.retain(|(partition, (_, high))| {
                     *partition != message.partition() || message.offset() + 1 < *high
                 });
-                records.push(Record {
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    at_ms: message.timestamp().to_millis().unwrap_or(-1),
-                    payload: message.payload().map(<[u8]>::to_vec),
-                });
+                records.push(read(&message));
             }
         }
     }

@@ -5,6 +5,7 @@ mod exact;
 #[path = "../../../host/engine/tests/support/mod.rs"]
 mod guests;
 mod harness;
+mod messages;
 mod operations;
 mod prices;
 mod rules;
