@@ -78,8 +78,8 @@ impl Params {
     }
 }
 
-/// Reading the longest parameters takes most of the fuel of a call, wording a happening for twenty routes that of a
-/// row; both are about twice what the longest texts were seen to use.
+/// The fuel is for the longest texts: reading the parameters takes up to half of the base, wording a happening for as
+/// many routes as one advertiser can have up to two thirds of a row's.
 #[must_use]
 pub fn describe() -> Description {
     Description::new("budget-messages", "1.0.0").params(PARAMS).fuel(5_000_000, 100_000)

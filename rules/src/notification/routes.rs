@@ -5,8 +5,8 @@ use crate::sdk::happening::{Channel, Severity};
 
 /// Longest name of a route that the host takes, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 64;
-/// Most routes of one advertiser; the host refuses more than 20 messages about one happening.
-const ROUTES_MAX: usize = 20;
+/// Most routes of one advertiser, each of which is a message about every happening of theirs.
+const ROUTES_MAX: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {

@@ -5,8 +5,8 @@ use crate::sdk::ratio::ratio_ppm;
 use crate::sdk::shown::{amount, cut, grouped, one_line, percent};
 
 /// Bytes that parts of strangers' making may take of a body, which is bounded as a whole.
-const DETAIL_BYTES_MAX: usize = 3_000;
-const COMPLAINT_BYTES_MAX: usize = 3_000;
+const DETAIL_BYTES_MAX: usize = 2_000;
+const COMPLAINT_BYTES_MAX: usize = 1_500;
 const ENTRY_BYTES_MAX: usize = 80;
 const ID_BYTES_MAX: usize = 100;
 

@@ -1,20 +1,8 @@
-;; A pricing module whose parts tests replace: {memory}, {description}, {extra} and {price}.
+;; A pricing module whose parts tests replace: {memory}, {description}, {extra} and {answer}.
 (module
   {memory}
-  (global $top (mut i32) (i32.const 8192))
   {extra}
-  (func $alloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-    (local $block i32)
-    (local.set $block (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
-    (global.set $top (i32.add (local.get $block) (local.get 3)))
-    (block $fits
-      (loop $more
-        (br_if $fits
-          (i32.le_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))))
-        (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
-      (unreachable))
-    (local.get $block))
-
+{allocator}
   ;; `rows` quotes of `charge` with reason 1.
   (func $answer (param $rows i32) (param $charge i64) (result i32)
     (local $quotes i32) (local $charges i32) (local $reasons i32) (local $row i32)
@@ -58,4 +46,4 @@
   (func (export "tollgate:rules/pricing@1.0.0#price") (param $arguments i32) (result i32)
     (local $rows i32) (local $row i32)
     (local.set $rows (i32.load offset=60 (local.get $arguments)))
-    {price}))
+    {answer}))

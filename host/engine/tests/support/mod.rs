@@ -1,4 +1,4 @@
-//! Modules for tests: small pricing rules in WAT, good and hostile, and the shipped rules.
+//! Modules for tests: small rules in WAT, good and hostile, and the shipped rules.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the support")]
 
 use std::path::{Path, PathBuf};
@@ -34,15 +34,18 @@ pub const TRAP_ON_POISON: &str = "(block $done (loop $next \
     (local.set $row (i32.add (local.get $row) (i32.const 1))) (br $next))) \
     (call $answer (local.get $rows) (i64.const 1000))";
 
-/// A pricing module to be built.
+/// A module to be built.
 pub struct Guest {
     pub memory: String,
     pub description: Description,
     pub describe: String,
     pub extra: String,
-    pub price: String,
-    /// World that the module is built for, in WIT; its exports are those of the pricing world.
+    /// Body of the world's function.
+    pub answer: String,
+    /// World that the module is built for, in WIT; its exports are those of the template.
     pub world: String,
+    /// The WAT around these parts.
+    pub template: &'static str,
 }
 
 impl Guest {
@@ -54,8 +57,18 @@ impl Guest {
             describe: "(i32.const 1024)".to_owned(),
             extra: "(func $deeper (param i32) (result i32) (call $deeper (local.get 0)))"
                 .to_owned(),
-            price: price.to_owned(),
+            answer: price.to_owned(),
             world: "export tollgate:rules/pricing@1.0.0;".to_owned(),
+            template: include_str!("guest.wat"),
+        }
+    }
+
+    /// A module that words messages as `compose` says and is fine otherwise.
+    pub fn notification(compose: &str) -> Self {
+        Self {
+            world: "export tollgate:rules/notification@1.0.0;".to_owned(),
+            template: include_str!("notifier.wat"),
+            ..Self::pricing(compose)
         }
     }
 
@@ -74,11 +87,13 @@ impl Guest {
     }
 
     pub fn build(&self) -> Vec<u8> {
-        let wat = include_str!("guest.wat")
+        let wat = self
+            .template
+            .replace("{allocator}", include_str!("allocator.wat"))
             .replace("{memory}", &self.memory)
             .replace("{extra}", &self.extra)
             .replace("{describe}", &self.describe)
-            .replace("{price}", &self.price)
+            .replace("{answer}", &self.answer)
             .replace("{description}", &escape(&encode(&self.description, 1024)));
         let mut core = wat::parse_str(&wat).expect("the module is good WAT");
         let mut resolve = Resolve::default();
@@ -123,9 +138,14 @@ pub fn description() -> Description {
     }
 }
 
-/// A rule as `cargo xtask rules` built it.
+/// The rule of a world as `cargo xtask rules` built it.
 pub fn shipped(world: World) -> Vec<u8> {
-    let path = root().join("target/rules").join(format!("{world}.wasm"));
+    built(&format!("{world}.wasm"))
+}
+
+/// A file of the folder that `cargo xtask rules` makes.
+pub fn built(file: &str) -> Vec<u8> {
+    let path = root().join("target/rules").join(file);
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask rules`", path.display()))
 }
