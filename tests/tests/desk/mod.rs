@@ -187,10 +187,15 @@ impl Desk {
         self.book = remembered;
     }
 
-    /// Checks that the ledger adds up.
-    pub fn audit(&mut self) {
+    /// Checks that the ledger adds up, but for these checks.
+    pub fn audit(&mut self, except: &[&str]) {
         let audit = self.runtime.block_on(self.ledger.audit(&mut |_| {})).unwrap();
-        assert!(audit.is_exact(), "{audit:#?}");
+        let wrong: Vec<_> = audit
+            .checks
+            .iter()
+            .filter(|check| !check.ok && !except.contains(&check.name))
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     fn read(&mut self, missing: Missing) {
