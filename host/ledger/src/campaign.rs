@@ -10,7 +10,8 @@ use crate::outbox_rows::Looks;
 use crate::rows::NewCampaign;
 
 /// Columns of `campaign_row`.
-pub(crate) const COLUMNS: &str = "campaign_id, advertiser_id, status, paused_reason, daily_budget_micros, cpc_micros, time_zone, version";
+pub(crate) const COLUMNS: &str = "campaign_id, advertiser_id, status, paused_reason, \
+    daily_budget_micros, cpc_micros, time_zone, version";
 
 /// # Errors
 /// `Row` when the status or the time zone is unknown.

@@ -36,8 +36,8 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| resign(conn, owner))
     }
 
-    /// Happenings that nobody has worded yet, oldest first, and at most one of each kind, campaign and day, so that what
-    /// is said of earlier messages is right.
+    /// Happenings that nobody has worded yet, oldest first, and at most one of each kind, campaign and day, so that
+    /// what is said of earlier messages is right.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -45,7 +45,8 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| wording::happenings(conn, limit))
     }
 
-    /// Keeps the messages about happenings and marks these as worded, all at once. What is worded already is left alone.
+    /// Keeps the messages about happenings and marks these as worded, all at once. What is worded already is left
+    /// alone.
     ///
     /// # Errors
     /// When the database cannot be written; then nothing is.
@@ -107,8 +108,8 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| depth(conn))
     }
 
-    /// Sends messages that were given up, dropped or are waiting (again) at once, and opens their routes. Writes an audit
-    /// row and gives their number.
+    /// Sends messages that were given up, dropped or are waiting (again) at once, and opens routes that failed. Writes
+    /// an audit row and gives their number.
     ///
     /// # Errors
     /// When the database cannot be written.

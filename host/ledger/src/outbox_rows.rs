@@ -167,8 +167,8 @@ pub struct DueRoute {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sending {
     Sent,
-    /// Try again: the route stays closed for `wait` and its failures grow; what has had `attempts_max` attempts is given
-    /// up.
+    /// Try again: the route stays closed for `wait` and its failures grow; what has had `attempts_max` attempts is
+    /// given up.
     Failed {
         error: String,
         wait: Duration,

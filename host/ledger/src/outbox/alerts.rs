@@ -25,7 +25,9 @@ pub(super) struct Lost {
 
 /// Tells that messages were given up, once an hour and route. Nothing is told of messages that tell of such a loss,
 /// because they would be lost the same way.
-pub(super) async fn tell_lost<D: Dialect>(conn: &mut D, lost: Vec<Lost>) -> Result<()> {
+pub(super) async fn tell_lost<D: Dialect>(conn: &mut D, mut lost: Vec<Lost>) -> Result<()> {
+    // The one that is named is the first by its key, in whatever order the database gives them.
+    lost.sort_by(|a, b| a.key.cmp(&b.key));
     let mut by_route: BTreeMap<(String, String), (u64, Lost)> = BTreeMap::new();
     for lost in lost {
         if lost.kind != HappeningKind::DeliveryFailed.as_str() {
@@ -39,7 +41,8 @@ pub(super) async fn tell_lost<D: Dialect>(conn: &mut D, lost: Vec<Lost>) -> Resu
     let now_us = clock_us(conn).await?;
     for ((channel, route), (count, first)) in by_route {
         let detail = format!(
-            "The message {} to {channel} route {route} was given up: {}. Look with `tollgate outbox list --state dead`.",
+            "The message {} to {channel} route {route} was given up: {}. \
+             Look with `tollgate outbox list --state dead`.",
             first.key,
             first.error.trim_end_matches('.')
         );
