@@ -17,7 +17,8 @@ use tokio::runtime::{Builder, Runtime};
 #[derive(Debug)]
 pub struct Http {
     port: u16,
-    _runtime: Runtime,
+    /// Only a drop takes it.
+    runtime: Option<Runtime>,
 }
 
 /// The connection is closed without an answer.
@@ -54,12 +55,21 @@ impl Http {
                 }
             }
         });
-        Ok(Self { port, _runtime: runtime })
+        Ok(Self { port, runtime: Some(runtime) })
     }
 
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        // A server may be owned by another one's handler, where nothing may wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
