@@ -301,6 +301,7 @@ fn whatever_is_given_stays_within_what_the_host_takes() {
     happening.advertiser = "광".repeat(500);
     happening.reason = "사".repeat(500);
     happening.detail = "유".repeat(4_000);
+    happening.day = "일".repeat(4_000);
     for language in ["en", "ko", "zz"] {
         let routes = ("advertiser_routes", "q,".repeat(2_000).as_str().into());
         let messages = composed(&[("language", language.into()), routes], &happening);
