@@ -1,4 +1,6 @@
-//! Measures rules, throughput and latency on real servers.
+//! Measures rules, throughput, latency and messages on real servers.
+
+mod messages;
 
 use std::env;
 use std::fs;
@@ -49,10 +51,14 @@ pub fn run(options: &Options) -> Result<()> {
     let seconds = if options.quick { LATENCY_SECONDS / 3 } else { LATENCY_SECONDS };
     let latency = latency(&servers, seconds)?;
     println!("{latency:#}\n");
+    let messages = messages::messages(&servers, seconds)?;
+    println!("{messages:#}\n");
     // Last, because its checkpoints go on after it.
     let throughput = throughput(&servers, CLICKS / scale)?;
     println!("{throughput:#}\n");
-    let report = json!({ "rules": rules, "throughput": throughput, "latency": latency });
+    let report = json!({
+        "rules": rules, "throughput": throughput, "latency": latency, "messages": messages,
+    });
     if let Some(path) = &options.json {
         fs::write(path, format!("{report:#}\n"))
             .with_context(|| format!("write {}", path.display()))?;
