@@ -306,6 +306,13 @@ impl Host {
         Ok((code, body.to_owned()))
     }
 
+    /// A figure of `/metrics`, by its name and labels as they stand there; `None` before its first value.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, body) = self.get("/metrics").ok()?;
+        body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();

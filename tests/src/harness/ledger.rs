@@ -106,6 +106,7 @@ row! {
         day: String,
         kind: String,
         level_ppm: i64,
+        reason: String,
     }
 }
 
@@ -302,7 +303,7 @@ impl Ledger {
     pub fn crossings(&mut self) -> Result<Vec<CrossingRow>> {
         rows!(
             self,
-            "SELECT campaign_id, CAST(day AS text) AS day, kind, level_ppm FROM budget_crossings \
+            "SELECT campaign_id, CAST(day AS text) AS day, kind, level_ppm, reason FROM budget_crossings \
              ORDER BY campaign_id, day, kind, level_ppm"
         )
     }

@@ -47,8 +47,11 @@ fn a_sqlite_ledger_is_as_exact() {
     assert_eq!((outcome.warned.len(), outcome.exhausted.len()), (2, 2));
 }
 
+/// A thread that produces, and what it has produced.
+pub(crate) type Producing = (Arc<Tally>, JoinHandle<()>);
+
 /// Produces in the background until it is told to stop.
-fn produce_steadily(scenario: &Scenario, seed: u64, rate: u32) -> (Arc<Tally>, JoinHandle<()>) {
+pub(crate) fn produce_steadily(scenario: &Scenario, seed: u64, rate: u32) -> Producing {
     let tally = Arc::new(Tally::default());
     let counting = Arc::clone(&tally);
     let sender = scenario.sender().unwrap();
@@ -60,7 +63,7 @@ fn produce_steadily(scenario: &Scenario, seed: u64, rate: u32) -> (Arc<Tally>, J
     (tally, thread)
 }
 
-fn stop_producing((tally, thread): (Arc<Tally>, JoinHandle<()>)) {
+pub(crate) fn stop_producing((tally, thread): Producing) {
     tally.stop.store(true, Ordering::Relaxed);
     thread.join().unwrap();
 }

@@ -8,6 +8,7 @@ mod harness;
 mod messages;
 mod operations;
 mod prices;
+mod redis;
 mod rules;
 mod servers;
 mod standins;
