@@ -373,7 +373,10 @@ pub fn workspace() -> &'static Path {
 }
 
 /// The host's binary: named by the environment, else the one in the folder of this program.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// It is not built.
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os(HOST_ENV) {
         return Ok(path.into());
     }

@@ -157,8 +157,14 @@ pub fn limited_campaigns(count: usize, advertisers: usize) -> Vec<Campaign> {
 /// A time zone in which it is about noon.
 #[must_use]
 pub fn noon_zone() -> String {
-    let hour = Timestamp::now().to_zoned(TimeZone::UTC).hour();
-    let ahead = 12 - hour;
+    zone_at(12)
+}
+
+/// A time zone in which it is about this hour.
+#[must_use]
+pub fn zone_at(hour: i8) -> String {
+    let ahead = hour - Timestamp::now().to_zoned(TimeZone::UTC).hour();
+    let ahead = if ahead < -12 { ahead + 24 } else { ahead };
     // The names of these zones count westward.
     if ahead >= 0 { format!("Etc/GMT-{ahead}") } else { format!("Etc/GMT+{}", -ahead) }
 }

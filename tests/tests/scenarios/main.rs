@@ -7,6 +7,7 @@ mod guests;
 mod harness;
 mod messages;
 mod operations;
+mod policy;
 mod prices;
 mod redis;
 mod rules;
