@@ -26,10 +26,20 @@ struct Sent {
     hours: i8,
 }
 
+/// What stays the same while a log is charged.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    /// What Redis has counted for every campaign, in units.
+    counter: Option<i64>,
+    /// Status of one of the campaigns.
+    status: Status,
+}
+
 /// Charges the log in batches of these sizes and gives everything that must not depend on them.
-fn run(desk: &mut Desk, log: &[Sent], cuts: &[usize], always_lock: bool) -> String {
-    desk.begin(&table(), 2);
+fn run(desk: &mut Desk, world: World, log: &[Sent], cuts: &[usize], always_lock: bool) -> String {
+    desk.begin(&table(world.status), 2);
     desk.put_balance("a0", Micros(500 * UNIT));
+    desk.hint.counter = world.counter.map(|units| Micros(units * UNIT));
     let (mut rest, mut cuts) = (log, cuts.iter().cycle());
     while !rest.is_empty() {
         let size = (*cuts.next().unwrap()).min(rest.len());
@@ -41,7 +51,7 @@ fn run(desk: &mut Desk, log: &[Sent], cuts: &[usize], always_lock: bool) -> Stri
     outcome(desk)
 }
 
-fn table() -> [NewCampaign; 4] {
+fn table(status: Status) -> [NewCampaign; 4] {
     let campaign = |number: u8, budget: Option<i64>, cpc: i64| NewCampaign {
         id: format!("c{number}"),
         advertiser: format!("a{}", number / 2),
@@ -54,7 +64,7 @@ fn table() -> [NewCampaign; 4] {
     };
     [
         campaign(0, Some(100), 9),
-        campaign(1, Some(50), 7),
+        NewCampaign { status, ..campaign(1, Some(50), 7) },
         campaign(2, None, 1_000),
         campaign(3, Some(20), 30),
     ]
@@ -122,16 +132,29 @@ fn log() -> impl Strategy<Value = Vec<Sent>> {
     prop::collection::vec(record, 1..50)
 }
 
+fn world() -> impl Strategy<Value = World> {
+    let status = prop_oneof![4 => Just(Status::Active), 1 => Just(Status::Pending)];
+    let counter = prop_oneof![2 => Just(None), 1 => (0_i64..120).prop_map(Some)];
+    (counter, status).prop_map(|(counter, status)| World { counter, status })
+}
+
 fn check(url: &str, cases: u32) {
-    let desk = RefCell::new(Desk::new(url, &[]));
+    check_with(url, cases, &[]);
+    // Here the rule decides what a click may charge, and so depends on what it knows of the clicks before.
+    check_with(url, cases, &[("charge_after_pause", "false")]);
+}
+
+fn check_with(url: &str, cases: u32, params: &[(&str, &str)]) {
+    let desk = RefCell::new(Desk::new(url, params));
     let cuts = prop::collection::vec(1..25_usize, 1..10);
     let mut runner =
         TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(&(log(), cuts, any::<bool>()), |(log, cuts, always_lock)| {
+    let given = (log(), cuts, any::<bool>(), world());
+    let outcome = runner.run(&given, |(log, cuts, always_lock, world)| {
         let mut desk = desk.borrow_mut();
-        let single = run(&mut desk, &log, &[1], false);
-        let batched = run(&mut desk, &log, &cuts, always_lock);
-        let whole = run(&mut desk, &log, &[log.len()], !always_lock);
+        let single = run(&mut desk, world, &log, &[1], false);
+        let batched = run(&mut desk, world, &log, &cuts, always_lock);
+        let whole = run(&mut desk, world, &log, &[log.len()], !always_lock);
         prop_assert_eq!(&single, &batched);
         prop_assert_eq!(&single, &whole);
         Ok(())

@@ -45,6 +45,7 @@ pub struct CampaignDayColumns {
     pub spent_micros: Vec<i64>,
     pub counter_micros: Vec<i64>,
     pub warned_ppm: Vec<u32>,
+    pub pause_from_micros: Vec<i64>,
     pub state: Vec<u8>,
 }
 

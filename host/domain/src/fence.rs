@@ -171,10 +171,16 @@ pub fn check_messages(
 /// Whether the ledger's own spend is high enough to pause for it.
 #[must_use]
 pub fn may_pause(spent: Micros, budget: Option<Micros>, limits: &FenceLimits) -> bool {
-    budget.is_some_and(|budget| {
-        let floor = i128::from(budget.0) * i128::from(limits.pause_floor_ppm);
-        i128::from(spent.0) * i128::from(PPM) >= floor
-    })
+    pause_from(budget, limits).is_some_and(|least| spent >= least)
+}
+
+/// The spend from which a campaign may be paused; `None` when it has no budget.
+#[must_use]
+pub fn pause_from(budget: Option<Micros>, limits: &FenceLimits) -> Option<Micros> {
+    let scaled = i128::from(budget?.0) * i128::from(limits.pause_floor_ppm);
+    let ppm = i128::from(PPM);
+    let least = scaled.div_euclid(ppm) + i128::from(scaled.rem_euclid(ppm) != 0);
+    Some(Micros(i64::try_from(least).unwrap_or(i64::MAX)))
 }
 
 fn same_length(rows: usize, lengths: &[usize]) -> Result<(), Fault> {

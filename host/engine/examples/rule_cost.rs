@@ -142,6 +142,7 @@ fn facts(rows: usize) -> (PricingFacts, ThresholdFacts) {
         spent_micros: index.iter().map(|row| i64::from(row % 1_000) * 1_000_000).collect(),
         counter_micros: vec![-1; rows],
         warned_ppm: vec![0; rows],
+        pause_from_micros: vec![0; rows],
         state: vec![day_state::TODAY; rows],
     };
     let amounts = index.iter().map(price).collect();

@@ -242,6 +242,7 @@ fn days(columns: &CampaignDayColumns) -> tables::CampaignDays<'_> {
         spent_micros: &columns.spent_micros,
         counter_micros: &columns.counter_micros,
         warned_ppm: &columns.warned_ppm,
+        pause_from_micros: &columns.pause_from_micros,
         state: &columns.state,
     }
 }

@@ -141,6 +141,7 @@ fn day(spent: i64, amounts: &[i64]) -> ThresholdFacts {
             spent_micros: vec![spent],
             counter_micros: vec![-1],
             warned_ppm: vec![0],
+            pause_from_micros: vec![0],
             state: vec![day_state::TODAY],
         },
         campaigns: CampaignColumns {

@@ -71,6 +71,8 @@ pub struct DayTable<'t> {
     pub spent_micros: &'t [i64],
     pub counter_micros: &'t [i64],
     pub warned_ppm: &'t [u32],
+    /// Spend from which the host carries out a pause.
+    pub pause_from_micros: &'t [i64],
     pub state: &'t [u8],
 }
 
@@ -101,6 +103,7 @@ struct Moving {
     campaign: u32,
     spent_micros: i64,
     warned_ppm: u32,
+    pause_from_micros: i64,
     /// Without what the days of a campaign have in common.
     state: u8,
 }
@@ -146,12 +149,15 @@ impl<'t> MovementTables<'t> {
     }
 
     fn moving(&self) -> Vec<Moving> {
-        let DayTable { campaign, spent_micros, warned_ppm, state, .. } = self.days;
-        let days = campaign.iter().zip(spent_micros).zip(warned_ppm).zip(state);
-        days.map(|(((campaign, spent_micros), warned_ppm), state)| Moving {
+        let DayTable { campaign, spent_micros, warned_ppm, pause_from_micros, state, .. } =
+            self.days;
+        let days =
+            campaign.iter().zip(spent_micros).zip(warned_ppm).zip(pause_from_micros).zip(state);
+        days.map(|((((campaign, spent_micros), warned_ppm), pause_from_micros), state)| Moving {
             campaign: *campaign,
             spent_micros: *spent_micros,
             warned_ppm: *warned_ppm,
+            pause_from_micros: *pause_from_micros,
             state: *state & !OF_CAMPAIGN,
         })
         .collect()
@@ -177,7 +183,7 @@ impl Moving {
         match verdict.action {
             Action::Warn => self.warned_ppm = self.warned_ppm.max(verdict.level_ppm),
             // A campaign that an earlier day or budget has paused can be exhausted anew before it was resumed.
-            Action::Pause if is(TODAY) && !is(PAUSED_BY_PERSON) && !is(PAUSED_BEFORE) => {
+            Action::Pause if !is(PAUSED_BEFORE) && self.spent_micros >= self.pause_from_micros => {
                 self.state |= PAUSED_BY_BUDGET | PAUSED_BEFORE;
             }
             Action::Resume if is(TODAY) && is(PAUSED_BY_BUDGET) => {

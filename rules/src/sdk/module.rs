@@ -154,6 +154,7 @@ macro_rules! days {
             campaign: &$days.campaign,
             day: &$days.day,
             daily_budget_micros: &$days.daily_budget_micros,
+            pause_from_micros: &$days.pause_from_micros,
             spent_micros: &$days.spent_micros,
             counter_micros: &$days.counter_micros,
             warned_ppm: &$days.warned_ppm,

@@ -25,6 +25,7 @@ const DAY: Day = Day { budget: 100 * UNIT, spent: 0, counter: -1, warned_ppm: 0,
 
 fn judged(day: Day, amounts: &[i64], params: &Params) -> Vec<Verdict> {
     let days = vec![0; amounts.len()];
+    let may_pause = day.state & TODAY != 0 && day.state & PAUSED_BY_PERSON == 0;
     let tables = MovementTables {
         texts: &[],
         campaigns: CampaignTable::default(),
@@ -35,6 +36,7 @@ fn judged(day: Day, amounts: &[i64], params: &Params) -> Vec<Verdict> {
             spent_micros: &[day.spent],
             counter_micros: &[day.counter],
             warned_ppm: &[day.warned_ppm],
+            pause_from_micros: &[if may_pause { 0 } else { i64::MAX }],
             state: &[day.state],
         },
         campaign_day: &days,
@@ -238,6 +240,16 @@ struct Host {
 struct HostCampaign {
     budget: i64,
     paused: u8,
+    /// False for a campaign that is not active yet, or not any more.
+    lives: bool,
+}
+
+impl HostCampaign {
+    /// Half of the budget is the floor.
+    fn pause_from(&self, today: bool) -> i64 {
+        let may = today && self.lives && self.paused != PAUSED_BY_PERSON && self.budget >= 0;
+        if may { (self.budget + 1) / 2 } else { i64::MAX }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,6 +274,9 @@ impl Host {
         let budget: Vec<_> =
             campaign.iter().map(|campaign| self.campaigns[*campaign as usize].budget).collect();
         let state: Vec<_> = self.days.iter().map(|day| self.state(day)).collect();
+        let pause_from =
+            |day: &HostDay| self.campaigns[day.campaign as usize].pause_from(day.today);
+        let pause_from: Vec<_> = self.days.iter().map(pause_from).collect();
         let campaign_day: Vec<_> = movements.iter().map(|(day, _)| *day).collect();
         let amount_micros: Vec<_> = movements.iter().map(|(_, amount)| *amount).collect();
         let tables = MovementTables {
@@ -274,6 +289,7 @@ impl Host {
                 spent_micros: &column(|day| day.spent),
                 counter_micros: &column(|day| day.counter),
                 warned_ppm: &warned_ppm,
+                pause_from_micros: &pause_from,
                 state: &state,
             },
             campaign_day: &campaign_day,
@@ -308,9 +324,7 @@ impl Host {
         day.spent += counted;
         match verdict.action {
             Action::Warn => day.warned_ppm = day.warned_ppm.max(verdict.level_ppm),
-            Action::Pause
-                if day.today && !day.paused_before && campaign.paused != PAUSED_BY_PERSON =>
-            {
+            Action::Pause if !day.paused_before && day.spent >= campaign.pause_from(day.today) => {
                 (campaign.paused, day.paused_before) = (PAUSED_BY_BUDGET, true);
             }
             Action::Resume if day.today && campaign.paused == PAUSED_BY_BUDGET => {
@@ -322,8 +336,12 @@ impl Host {
 }
 
 fn host() -> impl Strategy<Value = Host> {
-    let campaign = (prop_oneof![Just(-1), Just(0), 10_i64..30], 0_u8..3);
-    let campaign = campaign.prop_map(|(budget, paused)| HostCampaign { budget, paused });
+    let campaign = (prop_oneof![Just(-1), Just(0), 10_i64..30], 0_u8..3, any::<bool>());
+    let campaign = campaign.prop_map(|(budget, paused, lives)| HostCampaign {
+        budget,
+        paused,
+        lives: lives || paused != 0,
+    });
     let counter = prop_oneof![3 => Just(-1), 2 => 0_i64..40, 1 => Just(i64::MAX)];
     let warned = prop_oneof![Just(0), Just(500_000), Just(900_000)];
     let day = (-5_i64..20, counter, warned, any::<bool>()).prop_map(

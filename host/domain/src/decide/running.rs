@@ -138,6 +138,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             spent_micros: Vec::with_capacity(rows),
             counter_micros: Vec::with_capacity(if needs.counter { rows } else { 0 }),
             warned_ppm: Vec::with_capacity(rows),
+            pause_from_micros: Vec::with_capacity(rows),
             state: Vec::with_capacity(rows),
         };
         for (resolved, day) in self.resolved.days.iter().zip(&self.days) {
@@ -150,6 +151,9 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             columns.spent_micros.push(day.state.spent.0);
             columns.warned_ppm.push(warned);
             let running = &self.campaigns[resolved.campaign as usize];
+            let least = fence::pause_from(campaign.daily_budget, self.context.fence);
+            let least = least.filter(|_| day.today && running.may_be_paused());
+            columns.pause_from_micros.push(least.map_or(i64::MAX, |least| least.0));
             columns.state.push(state_bits(running, day.today, paused));
         }
         columns
@@ -240,12 +244,12 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 set_levels(&mut day.state, budget, verdict.level_ppm, paused);
                 CrossingKind::Warn
             }
-            action::PAUSE if !fence::may_pause(day.state.spent, budget, self.context.fence) => {
-                self.refuse_pause(at, verdict, occurred_at_us);
-                return;
-            }
             // A campaign that an earlier day or budget has paused can be exhausted anew before it was resumed.
             action::PAUSE if day.today && paused == 0 && campaign.may_be_paused() => {
+                if !fence::may_pause(day.state.spent, budget, self.context.fence) {
+                    self.refuse_pause(at, verdict, occurred_at_us);
+                    return;
+                }
                 set_levels(&mut day.state, budget, warned, verdict.level_ppm);
                 campaign.status = Status::Paused;
                 campaign.paused_by_budget = true;
@@ -277,7 +281,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
     fn refuse_pause(&mut self, at: (u32, u32), verdict: &Verdict, occurred_at_us: i64) {
         self.plan.pauses_refused += 1;
         let day = &mut self.days[at.1 as usize];
-        if !day.today || std::mem::replace(&mut day.refusal_told, true) {
+        if std::mem::replace(&mut day.refusal_told, true) {
             return;
         }
         let crossing = self.crossing(at, verdict, CrossingKind::Pause);
