@@ -227,6 +227,7 @@ fn check_lines(desk: &mut Desk, lines: &[&str]) {
         let (given, expected) = line.split_once("=> ").unwrap_or_else(|| panic!("{line}"));
         let parts: Vec<_> = given.splitn(3, '|').map(str::trim).collect();
         desk.begin(&[campaign(parts[0], parts[1])], 1);
+        desk.put_balance("a", units("1000"));
         desk.now_us = at_us("2026-01-15T03:00:00Z");
         for word in parts[2].split_whitespace() {
             step(desk, word);

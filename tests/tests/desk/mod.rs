@@ -20,8 +20,8 @@ use tollgate_ledger::{
 use tollgate_tests::harness::host::workspace;
 use tollgate_tests::harness::{ledger as reader, now_us};
 
-pub const TOPIC: &str = "desk";
-pub const UNIT: i64 = 1_000_000;
+pub(crate) const TOPIC: &str = "desk";
+pub(crate) const UNIT: i64 = 1_000_000;
 const GROUP: &str = "desk";
 
 /// Tables that charging fills.
@@ -39,22 +39,22 @@ const TABLES: [&str; 9] = [
 
 const FENCE: FenceLimits = FenceLimits { charge_max: Micros(i64::MAX), pause_floor_ppm: 500_000 };
 
-pub struct Desk {
+pub(crate) struct Desk {
     runtime: Runtime,
     ledger: Ledger,
-    pub reader: reader::Ledger,
+    pub(crate) reader: reader::Ledger,
     rules: RuleSet,
     generation: u64,
-    pub now_us: i64,
-    pub book: Book,
+    pub(crate) now_us: i64,
+    pub(crate) book: Book,
     /// What Redis says about every campaign.
-    pub hint: Hint,
+    pub(crate) hint: Hint,
     sources: Vec<(Arc<Source>, i64)>,
 }
 
 impl Desk {
     /// Opens the ledger and loads the shipped rules; `threshold` sets parameters of the threshold rule.
-    pub fn new(url: &str, threshold: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(url: &str, threshold: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = LedgerConfig { copy_rows_min: 6, ..LedgerConfig::new(url, GROUP) };
         let params: BTreeMap<_, _> = threshold
@@ -81,7 +81,7 @@ impl Desk {
     }
 
     /// Empties the ledger, loads campaigns, and takes over the partitions.
-    pub fn begin(&mut self, campaigns: &[NewCampaign], partitions: i32) {
+    pub(crate) fn begin(&mut self, campaigns: &[NewCampaign], partitions: i32) {
         for table in TABLES {
             self.reader.execute(&format!("DELETE FROM {table}")).unwrap();
         }
@@ -101,12 +101,12 @@ impl Desk {
         self.reader.execute("UPDATE campaigns SET version = 9000000000000000").unwrap();
     }
 
-    pub fn put_balance(&mut self, advertiser: &str, opening: Micros) {
+    pub(crate) fn put_balance(&mut self, advertiser: &str, opening: Micros) {
         self.runtime.block_on(self.ledger.put_balance(advertiser, opening)).unwrap();
     }
 
     /// One slice of a partition, from payloads that arrive now.
-    pub fn slice<P: AsRef<[u8]>>(&mut self, partition: i32, payloads: &[P]) -> Slice {
+    pub(crate) fn slice<P: AsRef<[u8]>>(&mut self, partition: i32, payloads: &[P]) -> Slice {
         let (source, next_offset) = &mut self.sources[partition as usize];
         let mut builder = SliceBuilder::new(Arc::clone(source), *next_offset);
         for payload in payloads {
@@ -126,7 +126,7 @@ impl Desk {
     }
 
     /// Charges slices as one batch: on remembered rows, or on locked ones. What is stale is read again.
-    pub fn charge(&mut self, slices: Vec<Slice>, always_lock: bool) {
+    pub(crate) fn charge(&mut self, slices: Vec<Slice>, always_lock: bool) {
         let mut slices = Some(slices);
         while let Some(again) = slices.take() {
             let batch = Batch::new(again, &self.book);
@@ -171,7 +171,7 @@ impl Desk {
     }
 
     /// Looks at campaigns without any click, on rows that are read afresh, as the host does.
-    pub fn look(&mut self, campaigns: &[&str]) {
+    pub(crate) fn look(&mut self, campaigns: &[&str]) {
         let ids: Vec<Arc<str>> = campaigns.iter().map(|id| (*id).into()).collect();
         let remembered = std::mem::take(&mut self.book);
         while let Err(missing) = Resolved::look(&self.book, &ids, self.now_us) {
@@ -188,7 +188,7 @@ impl Desk {
     }
 
     /// Checks that the ledger adds up, but for these checks.
-    pub fn audit(&mut self, except: &[&str]) {
+    pub(crate) fn audit(&mut self, except: &[&str]) {
         let audit = self.runtime.block_on(self.ledger.audit(&mut |_| {})).unwrap();
         let wrong: Vec<_> = audit
             .checks
