@@ -48,6 +48,7 @@ fn run(desk: &mut Desk, world: World, log: &[Sent], cuts: &[usize], always_lock:
         desk.charge(slices, always_lock);
         rest = later;
     }
+    desk.look(&["c0", "c1", "c2", "c3"]);
     outcome(desk)
 }
 
