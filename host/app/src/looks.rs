@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use metrics::counter;
@@ -25,8 +25,11 @@ use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::{note_crossings, remember};
 use crate::rules::{ActiveRules, RuleLoader};
 
-/// A change may be committed this much later than it is dated, so it is looked for again that long.
-const OVERLAP_US: i64 = 60_000_000;
+/// A change may be committed later than it is dated: mostly not much, and never more than a statement may take. So every
+/// look goes back a little, and now and then one goes back far.
+const OVERLAP_US: i64 = 2_000_000;
+const OVERLAP_US_MAX: i64 = 120_000_000;
+const THOROUGH_EVERY: Duration = Duration::from_secs(30);
 
 /// Campaigns of one plan at most, so that its transaction stays short.
 const CAMPAIGNS_MAX: usize = 500;
@@ -55,7 +58,9 @@ struct Looker {
     parts: LookParts,
     ledger: Ledger,
     seen: HashMap<Arc<str>, Seen>,
-    since_us: i64,
+    /// The database's present at the last look, and when the last one was that went back far.
+    looked_us: Option<i64>,
+    thorough: Instant,
 }
 
 /// Looks until it is stopped. Whatever fails is tried again at the next look.
@@ -72,7 +77,8 @@ pub async fn run(parts: LookParts, stop: CancellationToken) {
         }
     };
     let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
-    let mut looker = Looker { parts, ledger, seen: HashMap::new(), since_us: 0 };
+    let (seen, thorough) = (HashMap::new(), Instant::now());
+    let mut looker = Looker { parts, ledger, seen, looked_us: None, thorough };
     // A turn is never cut short, because an operation that is dropped halfway costs the connection.
     while !stop.is_cancelled() {
         if let Err(error) = looker.turn().await {
@@ -87,7 +93,10 @@ pub async fn run(parts: LookParts, stop: CancellationToken) {
 
 impl Looker {
     async fn turn(&mut self) -> anyhow::Result<()> {
-        let looks = self.ledger.looks(self.since_us).await?;
+        let is_thorough = self.thorough.elapsed() >= THOROUGH_EVERY;
+        let overlap_us = if is_thorough { OVERLAP_US_MAX } else { OVERLAP_US };
+        let since_us = self.looked_us.map_or(0, |looked_us| looked_us - overlap_us);
+        let looks = self.ledger.looks(since_us).await?;
         if self.seen.len() > SEEN_MAX {
             self.seen.clear();
         }
@@ -108,7 +117,10 @@ impl Looker {
             due = rest;
         }
         // Only now: what failed above has to be found again.
-        self.since_us = looks.now_us - OVERLAP_US;
+        self.looked_us = Some(looks.now_us);
+        if is_thorough {
+            self.thorough = Instant::now();
+        }
         Ok(())
     }
 

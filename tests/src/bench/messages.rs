@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{ADVERTISERS, CAMPAIGNS, clicks_only, ledger};
+use super::{ADVERTISERS, CAMPAIGNS, WARM_UP_SECONDS, clicks_only, ledger};
 use crate::generator::Generator;
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::harness::host::{Host, Latency, Setup};
-use crate::harness::ledger::Ledger;
 use crate::harness::now_us;
 use crate::harness::topic::Sender;
 use crate::pace::{Tally, produce};
@@ -42,10 +41,9 @@ struct Stage<'s> {
     slack: Slack,
     mail: Mail,
     setup: Setup,
-    ledger: Ledger,
     known: Vec<Campaign>,
-    /// Campaigns that were paused so far; each is paused by its first click.
-    used: usize,
+    /// Campaigns that their first click pauses, and that nobody has clicked yet.
+    fresh: std::vec::IntoIter<Campaign>,
 }
 
 const TOPIC: &str = "bench-messages";
@@ -53,8 +51,8 @@ const TOPIC: &str = "bench-messages";
 /// Measures with receivers that answer and with receivers that hang, in turn.
 pub(super) fn messages(servers: &Servers, seconds: u32) -> Result<Value> {
     println!("messages: {RATE} clicks/s, a pause every {} ms, {seconds} s a run", GAP.as_millis());
-    let mut stage = Stage::new(servers)?;
-    stage.run(seconds.min(10), Mode::Taking)?;
+    let mut stage = Stage::new(servers, pauses_in(WARM_UP_SECONDS + 4 * seconds))?;
+    stage.run(WARM_UP_SECONDS, Mode::Taking)?;
     let (mut answering, mut hanging) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         answering.push(stage.run(seconds, Mode::Taking)?);
@@ -78,11 +76,13 @@ pub(super) fn messages(servers: &Servers, seconds: u32) -> Result<Value> {
 }
 
 impl<'s> Stage<'s> {
-    fn new(servers: &'s Servers) -> Result<Self> {
+    fn new(servers: &'s Servers, pauses: usize) -> Result<Self> {
         let (slack, mail) = (Slack::start()?, Mail::start()?);
         create_topic(&servers.brokers, TOPIC, 8, 7)?;
         let known = campaigns(8, CAMPAIGNS, ADVERTISERS);
-        let (setup, ledger) = ledger(servers, TOPIC, &known)?;
+        let (setup, mut ledger) = ledger(servers, TOPIC, &known)?;
+        let fresh: Vec<_> = (0..pauses).map(one_click).collect();
+        ledger.load(&fresh, 0)?;
         let routes: Vec<_> =
             (0..ROUTES).map(|at| (format!("r{at}"), slack.url(&format!("r{at}")))).collect();
         let routes: Vec<_> =
@@ -97,14 +97,11 @@ impl<'s> Stage<'s> {
             .key("notify.retry_ms_max", "500")
             .key("notify.deadline_ms", "2000")
             .key("rules.notification.advertiser_routes", format!("{:?}", by_advertiser.join(", ")));
-        Ok(Self { servers, slack, mail, setup, ledger, known, used: 0 })
+        Ok(Self { servers, slack, mail, setup, known, fresh: fresh.into_iter() })
     }
 
     fn run(&mut self, seconds: u32, mode: Mode) -> Result<Run> {
-        let pauses = (Duration::from_secs(seconds.into()).as_millis() / GAP.as_millis()) as usize;
-        let paused: Vec<Campaign> = (self.used..self.used + pauses).map(one_click).collect();
-        self.used += pauses;
-        self.ledger.load(&paused, 0)?;
+        let paused: Vec<_> = self.fresh.by_ref().take(pauses_in(seconds)).collect();
         self.behave(mode)?;
         let mut host = Host::start(&self.setup)?;
         host.wait_settled(8)?;
@@ -172,6 +169,11 @@ fn told(slack: &Slack, sent_us: &HashMap<String, i64>) -> HashMap<String, i64> {
         }
     }
     told
+}
+
+fn pauses_in(seconds: u32) -> usize {
+    let pauses = Duration::from_secs(seconds.into()).as_millis() / GAP.as_millis();
+    usize::try_from(pauses).unwrap_or(usize::MAX)
 }
 
 /// A campaign that its first click pauses.

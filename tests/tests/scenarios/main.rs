@@ -7,6 +7,7 @@ mod guests;
 mod harness;
 mod messages;
 mod operations;
+mod outbox;
 mod policy;
 mod prices;
 mod redis;

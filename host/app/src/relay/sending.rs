@@ -1,6 +1,6 @@
 //! Messages on their way: one task a route, so that a neighbour that hangs delays nobody else.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +26,8 @@ pub(super) struct Sender {
     stats: Arc<Stats>,
     settings: config::Notify,
     busy: HashSet<Place>,
+    /// How many messages of a route go out one by one, because their digest was refused and one of them may be why.
+    alone: HashMap<Place, usize>,
     tasks: JoinSet<Report>,
     /// What tasks have reported and the ledger does not know yet.
     reports: Vec<Report>,
@@ -37,6 +39,8 @@ struct Report {
     failures: u32,
     /// Messages, in their order, with what became of them; those after a failure were not tried.
     results: Vec<(Vec<i64>, Attempt)>,
+    /// Messages of a digest that was refused; they wait for another turn.
+    refused_digest: usize,
 }
 
 impl Sender {
@@ -46,6 +50,7 @@ impl Sender {
             stats,
             settings: settings.clone(),
             busy: HashSet::new(),
+            alone: HashMap::new(),
             tasks: JoinSet::new(),
             reports: Vec::new(),
         }
@@ -105,6 +110,9 @@ impl Sender {
                 let sent = if matches!(attempt, Attempt::Sent) { ids.len() as u64 } else { 0 };
                 self.stats.delivered(sent, given_up);
             }
+            if report.refused_digest > 0 {
+                self.alone.insert(report.place.clone(), report.refused_digest);
+            }
             self.busy.remove(&report.place);
             self.reports.pop();
         }
@@ -120,10 +128,18 @@ impl Sender {
     }
 
     /// Slack takes many messages as one digest; other channels take them one by one.
-    fn cut(&self, mut due: DueRoute) -> DueRoute {
+    fn cut(&mut self, mut due: DueRoute) -> DueRoute {
         let is_slack = due.channel == Channel::Slack.as_str();
         let most = if is_slack { self.routes.slack_digest_max } else { MESSAGES_MAX };
-        due.deliveries.truncate(most.max(1));
+        let alone = self.alone.get_mut(&(due.channel.clone(), due.route.clone()));
+        let most = match alone {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                1
+            }
+            _ => most.max(1),
+        };
+        due.deliveries.truncate(most);
         due
     }
 
@@ -164,10 +180,12 @@ async fn deliver(routes: Arc<Routes>, due: DueRoute) -> Report {
         {
             // One message may be the reason; the others shall not suffer for it.
             tracing::warn!(error, "a digest was refused; its messages are sent one by one");
-            return one_by_one(&routes, due, place, failures).await;
+            let refused_digest = ids.len();
+            let again = Attempt::Busy { wait: routes.slack_gap, error: String::new() };
+            return Report { place, failures, results: vec![(ids, again)], refused_digest };
         }
         record_latency(&due.deliveries, &attempt);
-        return Report { place, failures, results: vec![(ids, attempt)] };
+        return Report { place, failures, results: vec![(ids, attempt)], refused_digest: 0 };
     }
     one_by_one(&routes, due, place, failures).await
 }
@@ -193,7 +211,7 @@ async fn one_by_one(routes: &Routes, due: DueRoute, place: Place, failures: u32)
         Attempt::Busy { wait, .. } if wait.is_zero() => 1,
         Attempt::Busy { .. } | Attempt::Failed { .. } => 2,
     });
-    Report { place, failures, results }
+    Report { place, failures, results, refused_digest: 0 }
 }
 
 async fn send_one(routes: &Routes, channel: &str, route: &str, delivery: &Delivery) -> Attempt {
@@ -201,11 +219,6 @@ async fn send_one(routes: &Routes, channel: &str, route: &str, delivery: &Delive
     if channel == Channel::Email.as_str() {
         match &routes.email {
             Some(email) => email.send(route, &message).await,
-            None => not_configured(channel),
-        }
-    } else if channel == Channel::Slack.as_str() {
-        match &routes.slack {
-            Some(slack) => slack.send(route, &[message]).await,
             None => not_configured(channel),
         }
     } else {
