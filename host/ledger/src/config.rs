@@ -25,6 +25,9 @@ pub struct LedgerConfig {
     pub deadline: Duration,
     /// From this number of history rows a plan is written with COPY instead of one statement.
     pub copy_rows_min: usize,
+    /// Whether a commit is answered before it is on disk (Postgres). Only for what may be done twice: after a crash of
+    /// the database, not of this process, the last commits may be gone. They keep no charge waiting for the disk.
+    pub early_commits: bool,
 }
 
 impl LedgerConfig {
@@ -40,6 +43,7 @@ impl LedgerConfig {
             idle_in_transaction_timeout: Duration::from_secs(15),
             deadline: Duration::from_secs(15),
             copy_rows_min: Self::COPY_ROWS_MIN,
+            early_commits: false,
         }
     }
 

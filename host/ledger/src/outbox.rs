@@ -54,12 +54,17 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| wording::word(conn, worded))
     }
 
-    /// What may be sent now, route by route: at most `limit` of each, and nothing of routes that are closed.
+    /// What may be sent now, route by route: at most `limit` of each, and nothing of routes that are closed, or busy
+    /// by the caller's own account.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn due(&mut self, limit: usize) -> Result<Vec<DueRoute>> {
-        operation!(self, idle, run, |conn, _| sending::due(conn, limit))
+    pub async fn due(
+        &mut self,
+        limit: usize,
+        is_busy: &(dyn Fn(&str, &str) -> bool + Sync),
+    ) -> Result<Vec<DueRoute>> {
+        operation!(self, idle, run, |conn, _| sending::due(conn, limit, is_busy))
     }
 
     /// To be called just before sending: counts the attempt and closes the route for `gap`, so that both hold whatever

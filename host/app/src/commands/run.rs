@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::{self, Micros};
-use tollgate_ledger::{Ledger, LedgerError};
+use tollgate_ledger::{Ledger, LedgerConfig, LedgerError};
 use tollgate_stream::{Delivery, FirstSight, Lanes, StreamConfig};
 
 use super::{ledger_config, load, unavailable};
@@ -241,8 +241,10 @@ impl SideTasks {
         let look = move || runtime.block_on(looks::run(look, ended));
         let mut tasks = vec![tokio::task::spawn_blocking(look)];
         if config.notify.enabled {
+            // A message may be sent twice, and a charge must not wait for the disk because of one.
+            let ledger = LedgerConfig { early_commits: true, ..ledger_config(config) };
             let relay = RelayParts {
-                ledger: ledger_config(config),
+                ledger,
                 loader: Arc::clone(&host.loader),
                 settings: config.notify.clone(),
                 routes: Arc::new(host.routes()?),

@@ -59,11 +59,12 @@ impl Sender {
     /// Starts sending what is due on routes that are free.
     pub(super) async fn send(&mut self, ledger: &mut Ledger) -> anyhow::Result<()> {
         let limit = MESSAGES_MAX.max(self.routes.slack_digest_max);
-        for due in ledger.due(limit).await? {
+        let busy = self.busy.clone();
+        let is_busy = |channel: &str, route: &str| {
+            busy.iter().any(|place| (place.0.as_str(), place.1.as_str()) == (channel, route))
+        };
+        for due in ledger.due(limit, &is_busy).await? {
             let place = (due.channel.clone(), due.route.clone());
-            if self.busy.contains(&place) {
-                continue;
-            }
             let due = self.cut(due);
             let ids: Vec<_> = due.deliveries.iter().map(|delivery| delivery.id).collect();
             let is_slack = due.channel == Channel::Slack.as_str();

@@ -42,7 +42,11 @@ UPDATE deliveries SET last_error = $2,
   outcome = CASE WHEN attempts >= $3 THEN 'DEAD' END, settled_at = CASE WHEN attempts >= $3 THEN {now} END
 WHERE id IN {ids:$1} AND outcome IS NULL RETURNING outcome, kind, channel, route, key, last_error";
 
-pub(super) async fn due<D: Dialect>(conn: &mut D, limit: usize) -> Result<Vec<DueRoute>> {
+pub(super) async fn due<D: Dialect>(
+    conn: &mut D,
+    limit: usize,
+    is_busy: &(dyn Fn(&str, &str) -> bool + Sync),
+) -> Result<Vec<DueRoute>> {
     let waiting = "SELECT ".to_owned()
         + COLUMNS
         + " FROM deliveries WHERE outcome IS NULL AND channel = $1 AND route = $2 AND next_attempt_at <= {now}
@@ -50,6 +54,9 @@ pub(super) async fn due<D: Dialect>(conn: &mut D, limit: usize) -> Result<Vec<Du
     let mut due = Vec::new();
     for row in rows(conn, OPEN_ROUTES, &[]).await? {
         let (channel, route): (String, String) = (row.cell(0), row.cell(1));
+        if is_busy(&channel, &route) {
+            continue;
+        }
         let args = [(&channel).into(), (&route).into(), count(limit)];
         let deliveries = rows(conn, &waiting, &args).await?.iter().map(delivery_row).collect();
         let failures = u32::try_from(row.cell::<i64>(2)).unwrap_or(u32::MAX);

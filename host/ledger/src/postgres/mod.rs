@@ -109,9 +109,11 @@ fn settings(config: &LedgerConfig) -> String {
          SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_hashjoin = off;
          SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
          SET random_page_cost = 0; SET seq_page_cost = 0; SET enable_material = off; SET enable_memoize = off;
-         SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'",
+         SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'{}",
         config.statement_timeout.as_millis(),
         config.lock_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),
+        // Otherwise it stays as the site has it.
+        if config.early_commits { "; SET synchronous_commit = off" } else { "" },
     )
 }

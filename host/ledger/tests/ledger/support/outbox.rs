@@ -101,7 +101,7 @@ pub(crate) async fn state(ledger: &mut Ledger, key: &str) -> &'static str {
 
 /// What is due, as `channel:route=key,key channel:route=key`.
 pub(crate) async fn due(ledger: &mut Ledger, limit: usize) -> String {
-    let routes = ledger.due(limit).await.unwrap();
+    let routes = ledger.due(limit, &|_, _| false).await.unwrap();
     let routes = routes.iter().map(|due| {
         let keys: Vec<_> = due.deliveries.iter().map(|delivery| delivery.key.as_str()).collect();
         format!("{}:{}={}", due.channel, due.route, keys.join(","))
