@@ -4,6 +4,7 @@
 //! no rules and no database.
 
 pub mod json;
+pub mod refunds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -190,18 +191,8 @@ impl Model {
 
     fn charge(&self, record: &Record) -> Result<Option<Charge>, &'static str> {
         let Some(event) = click(record)? else { return Ok(None) };
-        let field = |name| event.get(name).cloned().unwrap_or_default();
-        let (id, advertiser) = (field("campaign_id"), field("advertiser_id"));
-        let instant: Timestamp = field("timestamp").parse().map_err(|_| "TIMESTAMP_UNPARSABLE")?;
-        let record_at = Timestamp::from_millisecond(record.at_ms).map_err(|_| "NO_RECORD_TIME")?;
-        // Whole milliseconds, as records count.
-        let at_ms = instant.as_millisecond();
-        if at_ms < (record_at - AGE_MAX_HOURS.hours()).as_millisecond() {
-            return Err("TIMESTAMP_TOO_OLD");
-        }
-        if at_ms > (record_at + AHEAD_MAX_MINUTES.minutes()).as_millisecond() {
-            return Err("TIMESTAMP_IN_FUTURE");
-        }
+        let (id, advertiser) = (event.text("campaign_id")?, event.text("advertiser_id")?);
+        let instant = event.instant(record)?;
         let (campaign, zone) = self.campaigns.get(&id).ok_or("UNKNOWN_CAMPAIGN")?;
         if campaign.advertiser != advertiser {
             return Err("ADVERTISER_MISMATCH");
@@ -211,8 +202,8 @@ impl Model {
         Ok(Some(Charge {
             advertiser,
             campaign: id,
-            ad: field("ad_id"),
-            device: field("device_id"),
+            ad: event.text("ad_id")?,
+            device: event.text("device_id")?,
             amount_micros,
             occurred_at_us: instant.as_microsecond(),
             day: day.to_string(),
@@ -235,49 +226,91 @@ impl Model {
     }
 }
 
-/// Texts of a click; `None` for an event that is not one.
-fn click(record: &Record) -> Result<Option<HashMap<&'static str, String>>, &'static str> {
-    let bytes = record.payload.as_deref().filter(|bytes| !bytes.is_empty()).ok_or("EMPTY_VALUE")?;
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err("PAYLOAD_TOO_LARGE");
+/// Members of an event, with keys that are given twice and numbers as they are written.
+struct Members(Vec<(String, Json)>);
+
+impl Members {
+    fn read(record: &Record) -> Result<Self, &'static str> {
+        let bytes = record.payload.as_deref().filter(|bytes| !bytes.is_empty());
+        let bytes = bytes.ok_or("EMPTY_VALUE")?;
+        if bytes.len() > PAYLOAD_BYTES_MAX {
+            return Err("PAYLOAD_TOO_LARGE");
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| "NOT_UTF8")?;
+        if json::depth(text) > DEPTH_MAX {
+            return Err("TOO_DEEP");
+        }
+        match json::parse(text).ok_or("NOT_JSON")? {
+            Json::Object(members) => Ok(Self(members)),
+            _ => Err("NOT_AN_OBJECT"),
+        }
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| "NOT_UTF8")?;
-    if json::depth(text) > DEPTH_MAX {
-        return Err("TOO_DEEP");
+
+    fn all(&self, name: &str) -> Vec<&Json> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect()
     }
-    let Json::Object(members) = json::parse(text).ok_or("NOT_JSON")? else {
-        return Err("NOT_AN_OBJECT");
-    };
-    let all = |name: &str| members.iter().filter(|(key, _)| key == name).collect::<Vec<_>>();
-    let texts = |name: &'static str| match all(name).last() {
-        None => Ok(None),
-        Some((_, value)) => read_text(value),
-    };
-    let kind = texts("event_type")?.filter(|kind| !kind.is_empty()).ok_or("MISSING_FIELD")?;
-    if all("event_type").len() > 1 {
-        return Err("DUPLICATE_KEY");
+
+    fn check_once(&self, names: &[&str]) -> Result<(), &'static str> {
+        if names.iter().any(|name| self.all(name).len() > 1) {
+            return Err("DUPLICATE_KEY");
+        }
+        Ok(())
     }
+
+    /// A text, empty when there is none.
+    fn text(&self, name: &str) -> Result<String, &'static str> {
+        let value = self.all(name).last().copied();
+        Ok(value.map(read_text).transpose()?.flatten().unwrap_or_default())
+    }
+
+    fn required(&self, name: &str) -> Result<String, &'static str> {
+        Some(self.text(name)?).filter(|text| !text.is_empty()).ok_or("MISSING_FIELD")
+    }
+
+    fn amount(&self, name: &str) -> Result<Option<i64>, &'static str> {
+        match self.all(name).first() {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Number(number)) => micros(number).map(Some),
+            Some(Json::Text(_)) => Err("NUMBER_AS_TEXT"),
+            Some(_) => Err("WRONG_TYPE"),
+        }
+    }
+
+    /// The event's own instant, which must be near its record's.
+    fn instant(&self, record: &Record) -> Result<Timestamp, &'static str> {
+        let instant: Timestamp =
+            self.required("timestamp")?.parse().map_err(|_| "TIMESTAMP_UNPARSABLE")?;
+        let record_at = Timestamp::from_millisecond(record.at_ms).map_err(|_| "NO_RECORD_TIME")?;
+        // Whole milliseconds, as records count.
+        let at_ms = instant.as_millisecond();
+        if at_ms < (record_at - AGE_MAX_HOURS.hours()).as_millisecond() {
+            return Err("TIMESTAMP_TOO_OLD");
+        }
+        if at_ms > (record_at + AHEAD_MAX_MINUTES.minutes()).as_millisecond() {
+            return Err("TIMESTAMP_IN_FUTURE");
+        }
+        Ok(instant)
+    }
+}
+
+/// A click that can be read; `None` for an event that is not one.
+fn click(record: &Record) -> Result<Option<Members>, &'static str> {
+    let event = Members::read(record)?;
+    let kind = event.required("event_type")?;
+    event.check_once(&["event_type"])?;
     if kind != "CLICK" {
         return Ok(None);
     }
-    if TEXTS.iter().chain(&AMOUNTS).any(|name| all(name).len() > 1) {
-        return Err("DUPLICATE_KEY");
-    }
-    let mut event = HashMap::new();
+    event.check_once(&TEXTS)?;
+    event.check_once(&AMOUNTS)?;
     for name in TEXTS {
-        let text = texts(name)?.unwrap_or_default();
-        if text.is_empty() && REQUIRED.contains(&name) {
-            return Err("MISSING_FIELD");
-        }
-        event.insert(name, text);
+        event.text(name)?;
+    }
+    for name in REQUIRED {
+        event.required(name)?;
     }
     for name in AMOUNTS {
-        match all(name).first() {
-            None | Some((_, Json::Null)) => {}
-            Some((_, Json::Number(number))) => drop(micros(number)?),
-            Some((_, Json::Text(_))) => return Err("NUMBER_AS_TEXT"),
-            Some(_) => return Err("WRONG_TYPE"),
-        }
+        event.amount(name)?;
     }
     Ok(Some(event))
 }

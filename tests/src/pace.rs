@@ -60,7 +60,7 @@ impl Tally {
             Kind::Poison(_) => {
                 self.poison.fetch_add(1, Ordering::Relaxed);
             }
-            Kind::Impression | Kind::Conversion => {}
+            Kind::Impression | Kind::Conversion | Kind::Compensation => {}
         }
         self.produced.fetch_add(1, Ordering::Relaxed);
     }

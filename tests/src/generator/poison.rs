@@ -88,8 +88,14 @@ impl Poison {
         }
     }
 
-    /// The value of a record made from the fields of an honest click at `at_us` microseconds.
-    pub(crate) fn payload(self, fields: Fields, at_us: i64) -> Option<Vec<u8>> {
+    /// The value of a record made from the fields of an honest event at `at_us` microseconds, of which two are
+    /// amounts.
+    pub(crate) fn payload(
+        self,
+        fields: Fields,
+        at_us: i64,
+        amounts: [&'static str; 2],
+    ) -> Option<Vec<u8>> {
         let honest = write(&fields);
         let bytes = match self {
             Self::NoValue => return None,
@@ -104,13 +110,13 @@ impl Poison {
             Self::DuplicateKey => {
                 honest.replacen('{', r#"{"campaign_id":"campaign_1","#, 1).into_bytes()
             }
-            _ => write(&self.spoil(fields, at_us)).into_bytes(),
+            _ => write(&self.spoil(fields, at_us, amounts)).into_bytes(),
         };
         Some(bytes)
     }
 
     /// Spoils one field.
-    fn spoil(self, mut fields: Fields, at_us: i64) -> Fields {
+    fn spoil(self, mut fields: Fields, at_us: i64, [first, second]: [&'static str; 2]) -> Fields {
         const DAY_US: i64 = 24 * 3_600 * 1_000_000;
         let (name, value) = match self {
             Self::NoCampaign => ("campaign_id", None),
@@ -119,11 +125,11 @@ impl Poison {
             Self::WrongType => ("campaign_id", Some("100".to_owned())),
             Self::UnknownCampaign => ("campaign_id", Some(text("campaign_unheard_of"))),
             Self::ForeignAdvertiser => ("advertiser_id", Some(text("advertiser_of_another"))),
-            Self::NumberAsText => ("bid_price", Some(text("1500"))),
-            Self::Exponent => ("bid_price", Some("1.5e3".to_owned())),
-            Self::TooManyDecimals => ("actual_price", Some("0.1234567".to_owned())),
-            Self::Negative => ("actual_price", Some("-1200".to_owned())),
-            Self::Overflow => ("actual_price", Some("9223372036854.775808".to_owned())),
+            Self::NumberAsText => (first, Some(text("1500"))),
+            Self::Exponent => (first, Some("1.5e3".to_owned())),
+            Self::TooManyDecimals => (second, Some("0.1234567".to_owned())),
+            Self::Negative => (second, Some("-1200".to_owned())),
+            Self::Overflow => (second, Some("9223372036854.775808".to_owned())),
             Self::UnparsableTimestamp => ("timestamp", Some(text("2026-13-45 10:30"))),
             Self::FarPast => ("timestamp", Some(text(&instant(at_us - 30 * DAY_US)))),
             Self::FarFuture => ("timestamp", Some(text(&instant(at_us + 2 * DAY_US)))),

@@ -158,6 +158,10 @@ macro_rules! rows {
     }};
 }
 
+mod refunds;
+
+pub use refunds::{CompensationRow, DuplicateRow, GivenBackRow, RefundRow};
+
 impl Ledger {
     /// # Errors
     /// The database cannot be reached.

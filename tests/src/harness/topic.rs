@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -78,6 +78,27 @@ impl Sender {
         self.put(record)
     }
 
+    /// As `send`, with headers; a value may be missing.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_with(
+        &self,
+        event: &Generated,
+        headers: &[(String, Option<Vec<u8>>)],
+        at_us: i64,
+    ) -> Result<()> {
+        let mut record = BaseRecord::to(&self.topic).key(&event.key).timestamp(at_us / 1_000);
+        if let Some(payload) = &event.payload {
+            record = record.payload(payload);
+        }
+        let mut all = OwnedHeaders::new();
+        for (key, value) in headers {
+            all = all.insert(Header { key, value: value.as_ref() });
+        }
+        self.put(record.headers(all))
+    }
+
     /// Serves the producer until `due`.
     pub fn serve_until(&self, due: Instant) {
         self.producer.poll(Duration::ZERO);
@@ -119,6 +140,16 @@ pub struct Log {
     pub records: Vec<Record>,
     /// First and next offset of every partition.
     pub ends: Vec<(i32, (i64, i64))>,
+}
+
+/// A record as its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// A record by its key, as texts.
@@ -166,6 +197,25 @@ pub fn read_keyed(brokers: &str, topic: &str) -> Result<Vec<Keyed>> {
             .map(|headers| {
                 headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
             })
+            .unwrap_or_default(),
+    })
+}
+
+/// As `read_all`, with everything that a record has but its time.
+///
+/// # Errors
+/// As `read_all`.
+pub fn read_whole(brokers: &str, topic: &str) -> Result<Vec<Whole>> {
+    let header =
+        |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+    read_each(brokers, topic, |message| Whole {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        headers: message
+            .headers()
+            .map(|headers| headers.iter().map(header).collect())
             .unwrap_or_default(),
     })
 }

@@ -9,6 +9,10 @@ use super::ledger::Ledger;
 use super::topic::Log;
 use crate::model::{Charge, Fate, Model, Outcome};
 
+mod refunds;
+
+pub use refunds::verify_refunds;
+
 /// Most differences that are printed.
 const SHOWN_MAX: usize = 20;
 
@@ -19,12 +23,21 @@ const SHOWN_MAX: usize = 20;
 pub fn verify(log: &Log, ledger: &mut Ledger, model: &Model) -> Result<Outcome> {
     let outcome = model.judge(&log.records);
     let mut differences = Differences::default();
-    compare_fates(&log.topic, ledger, &outcome, &mut differences)?;
-    compare_progress(log, ledger, &outcome, &mut differences)?;
-    compare_sums(ledger, &outcome, &mut differences)?;
-    compare_crossings(ledger, &outcome, &mut differences)?;
+    compare_clicks(log, ledger, &outcome, &mut differences)?;
     differences.into_result()?;
     Ok(outcome)
+}
+
+fn compare_clicks(
+    log: &Log,
+    ledger: &mut Ledger,
+    outcome: &Outcome,
+    differences: &mut Differences,
+) -> Result<()> {
+    compare_fates(&log.topic, ledger, outcome, differences)?;
+    compare_progress(log, ledger, outcome, differences)?;
+    compare_sums(ledger, outcome, differences)?;
+    compare_crossings(ledger, outcome, differences)
 }
 
 #[derive(Default)]

@@ -8,7 +8,7 @@ pub enum Json {
     /// As written.
     Number(String),
     Text(String),
-    Array,
+    Array(Vec<Json>),
     Object(Vec<(String, Json)>),
 }
 
@@ -82,14 +82,15 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self) -> Option<Json> {
+        let mut items = Vec::new();
         self.word("[");
         if self.next("]") {
-            return Some(Json::Array);
+            return Some(Json::Array(items));
         }
         loop {
-            self.value()?;
+            items.push(self.value()?);
             if self.next("]") {
-                return Some(Json::Array);
+                return Some(Json::Array(items));
             }
             if !self.next(",") {
                 return None;
