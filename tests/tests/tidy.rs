@@ -16,13 +16,15 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Libraries that only these crates of the host may know.
-const OWNERS: [(&str, &[&str]); 8] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("wasmtime", &["tollgate-engine"]),
     ("wasmparser", &["tollgate-engine"]),
     ("sqlx", &["tollgate-ledger"]),
     ("rdkafka", &["tollgate-stream"]),
     ("rdkafka-sys", &["tollgate-stream"]),
     ("redis", &["tollgate"]),
+    ("reqwest", &["tollgate"]),
+    ("lettre", &["tollgate"]),
     ("axum", &["tollgate"]),
     ("tokio", &["tollgate", "tollgate-ledger"]),
 ];
