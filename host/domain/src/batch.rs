@@ -146,6 +146,12 @@ impl Batch {
         self.slices.iter().map(|slice| slice.clicks.len()).sum()
     }
 
+    /// Clicks and compensations.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        self.slices.iter().map(Slice::items).sum()
+    }
+
     #[must_use]
     pub fn click(&self, at: ClickRef) -> (&Slice, &Click) {
         let slice = &self.slices[at.slice as usize];

@@ -1,4 +1,4 @@
-//! Dead letters: events that cannot be charged, each with a stable code and the bytes to try again.
+//! Dead letters: events that cannot be charged or paid, each with a stable code and the bytes to try again.
 
 use std::sync::Arc;
 
@@ -33,11 +33,13 @@ pub enum Code {
     FenceBreach,
     AmountOverflow,
     RefusedByDatabase,
+    CompensationExpired,
+    CompensationRejected,
 }
 
 impl Code {
     /// Every code, in the order in which an event meets them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::EmptyValue,
         Self::PayloadTooLarge,
         Self::NotUtf8,
@@ -66,6 +68,8 @@ impl Code {
         Self::FenceBreach,
         Self::AmountOverflow,
         Self::RefusedByDatabase,
+        Self::CompensationExpired,
+        Self::CompensationRejected,
     ];
 
     /// The stable name of the code.
@@ -100,6 +104,8 @@ impl Code {
             Self::FenceBreach => "FENCE_BREACH",
             Self::AmountOverflow => "AMOUNT_OVERFLOW",
             Self::RefusedByDatabase => "REFUSED_BY_DATABASE",
+            Self::CompensationExpired => "COMPENSATION_EXPIRED",
+            Self::CompensationRejected => "COMPENSATION_REJECTED",
         }
     }
 
@@ -151,6 +157,12 @@ impl Code {
                 "A balance or a day's spend would not fit into 64 bits; check the price."
             }
             Self::RefusedByDatabase => "The database refused the row; its message says why.",
+            Self::CompensationExpired => {
+                "It waited for as long as it may; find out where its clicks are, then replay it."
+            }
+            Self::CompensationRejected => {
+                "The refund rule refused it; its reason says why. Replay it if the rule was wrong."
+            }
         }
     }
 }
@@ -163,6 +175,8 @@ pub enum Stage {
     Price,
     Judge,
     Write,
+    /// Settling a compensation.
+    Refund,
 }
 
 impl Stage {
@@ -174,6 +188,7 @@ impl Stage {
             Self::Price => "price",
             Self::Judge => "judge",
             Self::Write => "write",
+            Self::Refund => "refund",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! is the one that single clicks would have had.
 
 mod running;
-mod tables;
+pub(crate) mod tables;
 
 use std::ops::Range;
 

@@ -6,10 +6,24 @@ pub const ABSENT_MICROS: i64 = -1;
 
 /// Bits of `CampaignDayColumns::state`.
 pub mod day_state {
+    use crate::book::Status;
+
     pub const PAUSED_BY_BUDGET: u8 = 1;
     pub const PAUSED_BY_PERSON: u8 = 2;
     pub const TODAY: u8 = 4;
     pub const PAUSED_BEFORE: u8 = 8;
+
+    /// The bits of a campaign with this status. `paused_ppm` is the level at which the day has paused it, 0 when none.
+    pub(crate) fn of(status: Status, by_budget: bool, today: bool, paused_ppm: u32) -> u8 {
+        let paused = match status {
+            Status::Paused if by_budget => PAUSED_BY_BUDGET,
+            Status::Paused => PAUSED_BY_PERSON,
+            _ => 0,
+        };
+        let today = if today { TODAY } else { 0 };
+        let before = if paused_ppm != 0 { PAUSED_BEFORE } else { 0 };
+        paused | today | before
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +96,37 @@ pub struct Verdicts {
     pub level_ppm: Vec<u32>,
     pub usage_ppm: Vec<u32>,
     pub allowed_micros: Vec<i64>,
+    pub reason: Vec<u16>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompensationColumns {
+    pub campaign_day: Vec<u32>,
+    pub claimed_micros: Vec<i64>,
+    pub duplicate_count: Vec<u32>,
+    pub timestamp_count: Vec<u32>,
+    pub refundable_micros: Vec<i64>,
+    pub matched_micros: Vec<i64>,
+    pub matched_count: Vec<u32>,
+    pub matched_refunded_micros: Vec<i64>,
+    pub matched_generation: Vec<u64>,
+    pub clicks_complete: Vec<u8>,
+    pub device: Vec<u32>,
+    pub ad: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefundColumns {
+    pub texts: Vec<String>,
+    pub campaigns: CampaignColumns,
+    pub days: CampaignDayColumns,
+    pub compensations: CompensationColumns,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions {
+    pub action: Vec<u8>,
+    pub refund_micros: Vec<i64>,
     pub reason: Vec<u16>,
 }
 

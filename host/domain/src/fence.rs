@@ -2,7 +2,7 @@
 //! used, not even in part.
 
 use crate::dead::Code;
-use crate::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
+use crate::facts::{Decisions, PricingFacts, Quotes, RefundColumns, ThresholdFacts, Verdicts};
 use crate::money::{Micros, PPM};
 use crate::notice::Message;
 use crate::rule::{Description, Fault, PriceSource};
@@ -22,6 +22,13 @@ pub mod action {
     pub const WARN: u8 = 1;
     pub const PAUSE: u8 = 2;
     pub const RESUME: u8 = 3;
+}
+
+/// Actions that a decision about a compensation may ask for.
+pub mod refund_action {
+    pub const REJECT: u8 = 0;
+    pub const APPROVE: u8 = 1;
+    pub const PARK: u8 = 2;
 }
 
 /// Checks the quotes of one call: one per click, a declared reason, 0 ≤ charge ≤ cap, and a price that is what its
@@ -107,6 +114,47 @@ pub fn check_verdicts(
                 Micros(amount)
             ));
         }
+    }
+    Ok(())
+}
+
+/// Checks the decisions of one call: one per compensation, a known action, a declared reason, and for an approval an
+/// amount above 0 of what the campaign-day can give back, for everything else none.
+///
+/// # Errors
+/// The first breach.
+pub fn check_decisions(
+    facts: &RefundColumns,
+    decisions: &Decisions,
+    rule: &Description,
+) -> Result<(), Fault> {
+    let refundable = &facts.compensations.refundable_micros;
+    let lengths = [decisions.action.len(), decisions.refund_micros.len(), decisions.reason.len()];
+    same_length(refundable.len(), &lengths)?;
+    // What is approved first is no longer there for the next one of the same day.
+    let mut approved = vec![0_i64; facts.days.campaign.len()];
+    for (row, refundable) in refundable.iter().enumerate() {
+        let (action, refund) = (decisions.action[row], decisions.refund_micros[row]);
+        if action > refund_action::PARK {
+            return breach(format!("compensation {row} has the unknown action {action}"));
+        }
+        if rule.reason(decisions.reason[row]).is_none() {
+            let reason = decisions.reason[row];
+            return breach(format!("compensation {row} has the undeclared reason {reason}"));
+        }
+        let day = facts.compensations.campaign_day.get(row).map(|day| *day as usize);
+        let Some(approved) = day.and_then(|day| approved.get_mut(day)) else {
+            return breach(format!("compensation {row} is of no day"));
+        };
+        let left = refundable.saturating_sub(*approved).max(0);
+        let (least, most) = if action == refund_action::APPROVE { (1, left) } else { (0, 0) };
+        if refund < least || refund > most {
+            let (refund, least, most) = (Micros(refund), Micros(least), Micros(most));
+            return breach(format!(
+                "compensation {row} gives back {refund}, allowed is {least} to {most}"
+            ));
+        }
+        *approved = approved.saturating_add(refund);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod book;
+pub mod compensation;
 pub mod day;
 pub mod dead;
 pub mod decide;
@@ -15,5 +16,6 @@ pub mod fence;
 pub mod money;
 pub mod notice;
 pub mod plan;
+pub mod refund;
 pub mod rule;
 pub mod slice;

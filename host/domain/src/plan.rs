@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::book::{DayKey, DayState, Status};
+use crate::compensation::CompensationRow;
 use crate::day::Day;
 use crate::dead::DeadLetter;
 use crate::money::Micros;
@@ -28,6 +29,8 @@ pub struct Plan<'a> {
     /// Reasons that history rows refer to.
     pub reasons: Vec<ReasonName>,
     pub dead: Vec<DeadLetter>,
+    /// Compensations to be kept until they are settled, sorted by topic, partition and offset.
+    pub compensations: Vec<CompensationRow>,
     /// Pauses that the fence refused because the ledger's own spend was below the floor.
     pub pauses_refused: u64,
     /// Days for which such a refusal is told; it is told once a day.
@@ -43,6 +46,7 @@ pub struct Advance {
     pub expected_offset: i64,
     pub next_offset: i64,
     /// Fates of the offsets in between; they add up to `next_offset - expected_offset`.
+    /// Charged clicks, or compensations taken in.
     pub charged: i64,
     pub skipped: i64,
     pub dead: i64,

@@ -3,9 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::compensation::{self, Compensation, CompensationEvent};
 use crate::dead::{Code, DeadLetter, Header, Rejection, Stage};
 use crate::event::{self, ClickEvent, DecodeLimits};
 use crate::money::Micros;
+
+/// What the records of a topic are read as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    #[default]
+    Clicks,
+    Compensations,
+}
 
 /// A record as the broker delivered it.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +81,8 @@ pub struct Party {
     pub advertiser: Text,
 }
 
-/// Consecutive records of one partition. Every offset in `first_offset..next_offset` is a click, a dead letter,
-/// skipped or absent.
+/// Consecutive records of one partition. Every offset in `first_offset..next_offset` is an item (a click or a
+/// compensation), a dead letter, skipped or absent. The items of a slice are all clicks or all compensations.
 #[derive(Clone, Debug)]
 pub struct Slice {
     pub source: Arc<Source>,
@@ -85,6 +94,7 @@ pub struct Slice {
     /// Offsets without a record: transaction markers, aborted records, compaction.
     pub absent: i64,
     pub clicks: Vec<Click>,
+    pub compensations: Vec<Compensation>,
     pub parties: Vec<Party>,
     pub dead: Vec<DeadLetter>,
     texts: String,
@@ -118,20 +128,31 @@ impl Slice {
         }
     }
 
-    /// Cuts the slice in front of the click with this index; both parts together have the same fates. Needs at least
-    /// two clicks and an index between them.
+    /// Number of clicks and compensations.
     #[must_use]
-    pub fn split_at_click(mut self, index: usize) -> (Self, Self) {
-        let cut = self.clicks[index].offset;
+    pub fn items(&self) -> usize {
+        self.clicks.len() + self.compensations.len()
+    }
+
+    /// Cuts the slice in front of the item with this index; both parts together have the same fates. Needs at least
+    /// two items and an index between them.
+    #[must_use]
+    pub fn split_at_item(mut self, index: usize) -> (Self, Self) {
+        let cut = match self.compensations.get(index) {
+            Some(compensation) => compensation.offset,
+            None => self.clicks[index].offset,
+        };
         let mut right = self.clone();
         right.first_offset = cut;
-        right.clicks.drain(..index);
+        right.clicks.retain(|click| click.offset >= cut);
+        right.compensations.retain(|compensation| compensation.offset >= cut);
         right.dead.retain(|dead| dead.offset >= cut);
         self.next_offset = cut;
-        self.clicks.truncate(index);
+        self.clicks.retain(|click| click.offset < cut);
+        self.compensations.retain(|compensation| compensation.offset < cut);
         self.dead.retain(|dead| dead.offset < cut);
         // Which of the remaining offsets were skipped and which absent is not remembered; the sums stay right.
-        let known = self.clicks.len() as i64 + self.dead.len() as i64;
+        let known = (self.items() + self.dead.len()) as i64;
         self.absent = self.absent.min(self.len() - known);
         self.skipped = self.len() - known - self.absent;
         right.absent -= self.absent;
@@ -139,10 +160,15 @@ impl Slice {
         (self, right)
     }
 
-    /// Turns a click into a dead letter.
-    pub fn reject_click(&mut self, index: usize, rejection: Rejection, generation: u64) {
-        let letter = self.dead_letter(&self.clicks[index], rejection, generation);
-        self.clicks.remove(index);
+    /// Turns an item into a dead letter.
+    pub fn reject_item(&mut self, index: usize, rejection: Rejection, generation: u64) {
+        let letter = if index < self.compensations.len() {
+            let compensation = self.compensations.remove(index);
+            compensation.row(&self.source).dead_letter(rejection, generation)
+        } else {
+            let click = self.clicks.remove(index);
+            self.dead_letter(&click, rejection, generation)
+        };
         self.dead.push(letter);
         self.dead.sort_by_key(|dead| dead.offset);
     }
@@ -151,7 +177,8 @@ impl Slice {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let dead = self.dead.iter().map(|d| d.payload.as_ref().map_or(0, Vec::len));
-        self.texts.len() + self.keys.len() + dead.sum::<usize>()
+        let kept = self.compensations.iter().map(|compensation| compensation.payload.len());
+        self.texts.len() + self.keys.len() + dead.sum::<usize>() + kept.sum::<usize>()
     }
 
     /// Number of offsets covered.
@@ -170,6 +197,7 @@ impl Slice {
 #[derive(Debug)]
 pub struct SliceBuilder {
     slice: Slice,
+    reading: Reading,
     known: HashMap<String, u32>,
     scratch: String,
 }
@@ -177,7 +205,7 @@ pub struct SliceBuilder {
 impl SliceBuilder {
     /// `first_offset` is the next offset that the ledger expects.
     #[must_use]
-    pub fn new(source: Arc<Source>, first_offset: i64) -> Self {
+    pub fn new(source: Arc<Source>, first_offset: i64, reading: Reading) -> Self {
         let slice = Slice {
             source,
             first_offset,
@@ -185,12 +213,13 @@ impl SliceBuilder {
             skipped: 0,
             absent: 0,
             clicks: Vec::new(),
+            compensations: Vec::new(),
             parties: Vec::new(),
             dead: Vec::new(),
             texts: String::new(),
             keys: Vec::new(),
         };
-        Self { slice, known: HashMap::new(), scratch: String::new() }
+        Self { slice, reading, known: HashMap::new(), scratch: String::new() }
     }
 
     /// Takes the next record. Offsets between the last record and this one hold no record; a record below the
@@ -201,9 +230,12 @@ impl SliceBuilder {
         }
         self.slice.absent += record.offset - self.slice.next_offset;
         self.slice.next_offset = record.offset + 1;
-        match decode(record, limits) {
-            Ok((_, None)) => self.slice.skipped += 1,
-            Ok((payload, Some(click))) => self.push_click(record, payload, &click),
+        match read(record, self.reading, limits) {
+            Ok((payload, Event::Click(click))) => self.push_click(record, payload, &click),
+            Ok((payload, Event::Compensation(event))) => {
+                self.push_compensation(record, payload, *event);
+            }
+            Ok((_, Event::Other)) => self.slice.skipped += 1,
             Err(rejection) => self.push_dead(record, rejection),
         }
     }
@@ -257,6 +289,17 @@ impl SliceBuilder {
         });
     }
 
+    fn push_compensation(&mut self, record: &Record<'_>, payload: &str, event: CompensationEvent) {
+        self.slice.compensations.push(Compensation {
+            offset: record.offset,
+            record_at_ms: record.at_ms,
+            event,
+            payload: payload.to_owned(),
+            key: record.key.map(<[u8]>::to_vec),
+            headers: record.headers.to_vec(),
+        });
+    }
+
     fn push_dead(&mut self, record: &Record<'_>, rejection: Rejection) {
         self.slice.dead.push(DeadLetter {
             topic: Arc::clone(&self.slice.source.topic),
@@ -293,10 +336,33 @@ impl SliceBuilder {
     }
 }
 
-fn decode<'a>(
+/// A record that could be read.
+enum Event<'a> {
+    Click(ClickEvent<'a>),
+    Compensation(Box<CompensationEvent>),
+    /// Well understood, and nothing to do.
+    Other,
+}
+
+fn read<'a>(
     record: &Record<'a>,
+    reading: Reading,
     limits: &DecodeLimits,
-) -> Result<(&'a str, Option<ClickEvent<'a>>), Rejection> {
+) -> Result<(&'a str, Event<'a>), Rejection> {
+    let payload = payload(record, limits)?;
+    let event = match reading {
+        Reading::Clicks => {
+            event::decode(payload, record.at_ms, limits)?.map_or(Event::Other, Event::Click)
+        }
+        Reading::Compensations => {
+            let event = compensation::decode(payload, record.at_ms, limits)?;
+            Event::Compensation(Box::new(event))
+        }
+    };
+    Ok((payload, event))
+}
+
+fn payload<'a>(record: &Record<'a>, limits: &DecodeLimits) -> Result<&'a str, Rejection> {
     let reject = |code, sentence: String| Rejection::new(code, Stage::Decode, sentence);
     let bytes = match record.payload {
         None => return Err(reject(Code::EmptyValue, "the record has no value".into())),
@@ -311,90 +377,10 @@ fn decode<'a>(
         );
         return Err(reject(Code::PayloadTooLarge, sentence));
     }
-    let payload = std::str::from_utf8(bytes).map_err(|error| {
+    std::str::from_utf8(bytes).map_err(|error| {
         reject(Code::NotUtf8, format!("the value is not UTF-8 from byte {}", error.valid_up_to()))
-    })?;
-    let event = event::decode(payload, record.at_ms, limits)?;
-    Ok((payload, event))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn slice(kinds: &[u8]) -> Slice {
-        let source = Source { topic: "t".into(), partition: 0, incarnation: 0, epoch: 1 };
-        let mut builder = SliceBuilder::new(Arc::new(source), 100);
-        let click = r#"{"event_type":"CLICK","timestamp":"2026-01-15T10:30:00Z","campaign_id":"c","advertiser_id":"a","ad_id":"x"}"#;
-        let mut offset = 100;
-        for kind in kinds {
-            let payload = match kind {
-                0 => click,
-                1 => r#"{"event_type":"IMPRESSION"}"#,
-                2 => "nonsense",
-                _ => {
-                    offset += 2;
-                    click
-                }
-            };
-            let record = Record {
-                offset,
-                at_ms: -1,
-                key: None,
-                payload: Some(payload.as_bytes()),
-                headers: &[],
-            };
-            builder.push(&record, &DecodeLimits::default());
-            offset += 1;
-        }
-        builder.finish()
-    }
-
-    fn fates(slice: &Slice) -> (usize, usize, i64, i64) {
-        (slice.clicks.len(), slice.dead.len(), slice.skipped, slice.absent)
-    }
-
-    fn is_whole(slice: &Slice) -> bool {
-        let (clicks, dead, skipped, absent) = fates(slice);
-        skipped >= 0 && absent >= 0 && clicks as i64 + dead as i64 + skipped + absent == slice.len()
-    }
-
-    #[test]
-    fn records_below_the_next_offset_are_taken_once() {
-        let mut builder = SliceBuilder::new(Arc::clone(&slice(&[]).source), 5);
-        for offset in [4, 5, 5, 8] {
-            let record = Record { offset, at_ms: -1, key: None, payload: None, headers: &[] };
-            builder.push(&record, &DecodeLimits::default());
-        }
-        let slice = builder.finish();
-        assert_eq!((fates(&slice), slice.next_offset), ((0, 2, 0, 2), 9));
-    }
-
-    #[test]
-    fn a_dead_letter_has_the_bytes_of_its_record() {
-        let mut slice = slice(&[0, 0]);
-        let rejection = Rejection::new(Code::RuleTrap, Stage::Price, "trap");
-        slice.reject_click(1, rejection, 3);
-        assert_eq!((slice.dead[0].offset, slice.dead[0].generation), (101, 3));
-        assert!(slice.dead[0].payload.as_ref().is_some_and(|payload| payload.starts_with(b"{")));
-        assert!(is_whole(&slice));
-    }
-
-    proptest! {
-        #[test]
-        fn a_cut_loses_nothing(kinds in prop::collection::vec(0..4_u8, 2..30), at in 1..30_usize) {
-            let whole = slice(&kinds);
-            prop_assume!(whole.clicks.len() >= 2);
-            let at = at % (whole.clicks.len() - 1) + 1;
-            let (left, right) = whole.clone().split_at_click(at);
-            prop_assert!(is_whole(&left) && is_whole(&right));
-            prop_assert_eq!((left.first_offset, left.next_offset), (whole.first_offset, right.first_offset));
-            prop_assert_eq!(right.next_offset, whole.next_offset);
-            prop_assert_eq!(left.clicks.len() + right.clicks.len(), whole.clicks.len());
-            prop_assert_eq!(left.dead.len() + right.dead.len(), whole.dead.len());
-            prop_assert_eq!(right.text(right.clicks[0].ad), "x");
-        }
-    }
-}
+mod tests;

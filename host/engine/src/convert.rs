@@ -1,15 +1,15 @@
 //! Between the contract's types and the domain's. Nothing outside this file and the bindings knows the contract.
 
 use tollgate_domain::facts::{
-    ABSENT_MICROS, CampaignColumns, CampaignDayColumns, ClickColumns, MovementColumns,
-    PricingFacts, Quotes, ThresholdFacts, Verdicts,
+    ABSENT_MICROS, CampaignColumns, CampaignDayColumns, ClickColumns, CompensationColumns,
+    Decisions, MovementColumns, PricingFacts, Quotes, RefundColumns, ThresholdFacts, Verdicts,
 };
 use tollgate_domain::notice::{Channel, Happening, HappeningKind, Message, Severity};
 use tollgate_domain::rule::{
     Description, Needs, Param, ParamKind, PriceSource, Reason, Value, World,
 };
 
-use crate::bindings::exports::tollgate::rules::{notification, pricing, threshold};
+use crate::bindings::exports::tollgate::rules::{notification, pricing, refund, threshold};
 use crate::bindings::tollgate::rules::{about, tables};
 
 /// A parameter's value as it crosses.
@@ -28,6 +28,15 @@ pub(crate) type JudgeArguments<'a> = (
     threshold::Movements<'a>,
 );
 
+/// Arguments of `decide`.
+pub(crate) type DecideArguments<'a> = (
+    &'a [WireValue],
+    &'a [&'a str],
+    tables::Campaigns<'a>,
+    tables::CampaignDays<'a>,
+    refund::Compensations<'a>,
+);
+
 /// Arguments of `compose`.
 pub(crate) type ComposeArguments<'a> = (&'a [WireValue], &'a [WireHappening<'a>]);
 
@@ -35,6 +44,7 @@ pub(crate) type WireHappening<'a> = notification::Happening<'a>;
 pub(crate) type WireMessages = (Vec<notification::Message>,);
 pub(crate) type WireQuotes = (pricing::Quotes,);
 pub(crate) type WireVerdicts = (threshold::Verdicts,);
+pub(crate) type WireDecisions = (refund::Decisions,);
 pub(crate) type WireDescription = (about::Description,);
 
 /// Name of the interface that a module of `world` exports, and of the function that answers.
@@ -70,6 +80,15 @@ pub(crate) fn judge_arguments<'a>(
     (params, texts, campaigns(&facts.campaigns), days(&facts.days), movements)
 }
 
+pub(crate) fn decide_arguments<'a>(
+    params: &'a [WireValue],
+    texts: &'a [&'a str],
+    facts: &'a RefundColumns,
+) -> DecideArguments<'a> {
+    let compensations = compensations(&facts.compensations);
+    (params, texts, campaigns(&facts.campaigns), days(&facts.days), compensations)
+}
+
 pub(crate) fn quotes((quotes,): WireQuotes) -> Quotes {
     let pricing::Quotes { charge_micros, reason } = quotes;
     Quotes { charge_micros, reason }
@@ -78,6 +97,11 @@ pub(crate) fn quotes((quotes,): WireQuotes) -> Quotes {
 pub(crate) fn verdicts((verdicts,): WireVerdicts) -> Verdicts {
     let threshold::Verdicts { action, level_ppm, usage_ppm, allowed_micros, reason } = verdicts;
     Verdicts { action, level_ppm, usage_ppm, allowed_micros, reason }
+}
+
+pub(crate) fn decisions((decisions,): WireDecisions) -> Decisions {
+    let refund::Decisions { action, refund_micros, reason } = decisions;
+    Decisions { action, refund_micros, reason }
 }
 
 /// Happenings as they cross.
@@ -244,5 +268,22 @@ fn days(columns: &CampaignDayColumns) -> tables::CampaignDays<'_> {
         warned_ppm: &columns.warned_ppm,
         pause_from_micros: &columns.pause_from_micros,
         state: &columns.state,
+    }
+}
+
+fn compensations(columns: &CompensationColumns) -> refund::Compensations<'_> {
+    refund::Compensations {
+        campaign_day: &columns.campaign_day,
+        claimed_micros: &columns.claimed_micros,
+        duplicate_count: &columns.duplicate_count,
+        timestamp_count: &columns.timestamp_count,
+        refundable_micros: &columns.refundable_micros,
+        matched_micros: &columns.matched_micros,
+        matched_count: &columns.matched_count,
+        matched_refunded_micros: &columns.matched_refunded_micros,
+        matched_generation: &columns.matched_generation,
+        clicks_complete: &columns.clicks_complete,
+        device: &columns.device,
+        ad: &columns.ad,
     }
 }

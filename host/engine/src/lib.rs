@@ -1,8 +1,9 @@
 //! Rules as WASM: admission, limits, calls.
 //!
 //! `Engine::admit` judges the bytes of a module before anything of it runs, then compiles it and asks it what it is.
-//! `Rule` is an admitted module with its parameters; `RuleSet` answers the pipeline's questions, `Notifier` words messages. Every call gets a
-//! fresh instance and a fixed amount of fuel, so the same facts give the same answers on any machine.
+//! `Rule` is an admitted module with its parameters; `RuleSet` answers the pipeline's questions, `Refunder` decides about
+//! compensations, `Notifier` words messages. Every call gets a fresh instance and a fixed amount of fuel, so the same
+//! facts give the same answers on any machine.
 //!
 //! This crate knows no database, no broker and no clock but the stopwatch of its own statistics.
 #![deny(unsafe_code)]
@@ -14,6 +15,7 @@ mod engine;
 mod limits;
 mod module;
 mod notifier;
+mod refunder;
 mod rule;
 mod stats;
 
@@ -22,5 +24,6 @@ pub use engine::{Engine, EngineError};
 pub use limits::EngineLimits;
 pub use module::Module;
 pub use notifier::Notifier;
+pub use refunder::Refunder;
 pub use rule::{BindError, Rule, RuleSet};
 pub use stats::CallStats;

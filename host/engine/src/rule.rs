@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tollgate_domain::dead::Code;
-use tollgate_domain::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
+use tollgate_domain::facts::{
+    Decisions, PricingFacts, Quotes, RefundColumns, ThresholdFacts, Verdicts,
+};
 use tollgate_domain::fence::{self, MessageLimits};
 use tollgate_domain::notice::{Happening, Message};
 use tollgate_domain::rule::{Description, Fault, ParamError, RuleError, Rules, World};
@@ -96,6 +98,16 @@ impl Rule {
                 verdicts.allowed_micros.len(),
                 verdicts.reason.len(),
             ]
+        })
+    }
+
+    pub(crate) fn decide(&mut self, facts: &RefundColumns) -> Result<Decisions, RuleError> {
+        let rows = facts.compensations.campaign_day.len();
+        let texts = convert::texts(&facts.texts);
+        let arguments = convert::decide_arguments(&self.params, &texts, facts);
+        let asked = ask(&self.module, &mut self.stats, rows, arguments).map(convert::decisions);
+        self.answered(asked, rows, |decisions| {
+            [decisions.action.len(), decisions.refund_micros.len(), decisions.reason.len()]
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tollgate_domain::event::DecodeLimits;
+use tollgate_domain::slice::Reading;
 
 use crate::error::StreamError;
 use crate::properties::{check_properties, try_out};
@@ -26,6 +27,8 @@ pub struct StreamConfig {
     /// Consumer group, such as `click-balance-processor`.
     pub group: String,
     pub topic: String,
+    /// What the topic's records are.
+    pub reading: Reading,
     /// Name under which the broker's logs and quotas know this process.
     pub client_id: String,
     /// Threads that read; each is a member of the group. More lanes than partitions idle.
@@ -63,6 +66,7 @@ impl Default for StreamConfig {
             brokers: "localhost:9092".into(),
             group: "click-balance-processor".into(),
             topic: "ad-events".into(),
+            reading: Reading::Clicks,
             client_id: "tollgate".into(),
             lanes: 3,
             poll_records_max: 100,
@@ -132,6 +136,7 @@ impl fmt::Debug for StreamConfig {
             .field("brokers", &self.brokers)
             .field("group", &self.group)
             .field("topic", &self.topic)
+            .field("reading", &self.reading)
             .field("client_id", &self.client_id)
             .field("lanes", &self.lanes)
             .field("poll_records_max", &self.poll_records_max)

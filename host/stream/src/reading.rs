@@ -142,7 +142,7 @@ impl Reading {
     /// Takes up to `records_max` records that are here already.
     fn visit(&self, records_max: usize, config: &crate::config::StreamConfig) -> Visit {
         let source = Arc::clone(&self.holding.source);
-        let mut builder = SliceBuilder::new(source, self.next_offset);
+        let mut builder = SliceBuilder::new(source, self.next_offset, config.reading);
         let (mut records, mut bytes, mut error) = (0, 0, None);
         let is_full = |records, bytes| records >= records_max || bytes >= config.slice_bytes_max;
         while !is_full(records, bytes) {

@@ -12,7 +12,7 @@ use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::Micros;
 use tollgate_domain::rule::World;
-use tollgate_domain::slice::{Record, Slice, SliceBuilder, Source};
+use tollgate_domain::slice::{Reading, Record, Slice, SliceBuilder, Source};
 use tollgate_engine::{Engine, EngineLimits, Rule, RuleSet};
 use tollgate_ledger::{
     Acquisition, Keys, Ledger, LedgerConfig, LedgerError, LockKeys, Module, NewCampaign, Part,
@@ -108,7 +108,7 @@ impl Desk {
     /// One slice of a partition, from payloads that arrive now.
     pub(crate) fn slice<P: AsRef<[u8]>>(&mut self, partition: i32, payloads: &[P]) -> Slice {
         let (source, next_offset) = &mut self.sources[partition as usize];
-        let mut builder = SliceBuilder::new(Arc::clone(source), *next_offset);
+        let mut builder = SliceBuilder::new(Arc::clone(source), *next_offset, Reading::Clicks);
         for payload in payloads {
             builder.push(
                 &Record {

@@ -72,31 +72,31 @@ impl Writer {
         }
     }
 
-    /// Charges halves of what the database refuses; a single refused click becomes a dead letter.
+    /// Writes halves of what the database refuses; a single refused item becomes a dead letter.
     fn narrow_down(
         &mut self,
         mut slices: Vec<Slice>,
         sentence: &str,
         attempt: &mut u32,
     ) -> Result<Vec<Slice>, Abandoned> {
-        let clicks: usize = slices.iter().map(|slice| slice.clicks.len()).sum();
-        match clicks {
+        let items: usize = slices.iter().map(Slice::items).sum();
+        match items {
             0 => {
                 tracing::error!(
                     sentence,
-                    "the database refuses a batch without clicks; trying again"
+                    "the database refuses a batch without clicks or compensations; trying again"
                 );
                 self.pause(attempt)?;
             }
             1 => {
                 let rejection = Rejection::new(Code::RefusedByDatabase, Stage::Write, sentence);
                 let generation = self.parts.rules.generation;
-                if let Some(slice) = slices.iter_mut().find(|slice| !slice.clicks.is_empty()) {
-                    slice.reject_click(0, rejection, generation);
+                if let Some(slice) = slices.iter_mut().find(|slice| slice.items() > 0) {
+                    slice.reject_item(0, rejection, generation);
                 }
             }
-            clicks => {
-                let rest = split_off(&mut slices, clicks / 2);
+            items => {
+                let rest = split_off(&mut slices, items / 2);
                 self.charge(slices)?;
                 return Ok(rest);
             }
@@ -197,20 +197,20 @@ impl Writer {
     }
 }
 
-/// Splits after `clicks` clicks: the first part stays, the rest is returned. Both have clicks.
-fn split_off(slices: &mut Vec<Slice>, clicks: usize) -> Vec<Slice> {
-    let mut left = clicks;
+/// Splits after `items` items: the first part stays, the rest is returned. Both have items.
+fn split_off(slices: &mut Vec<Slice>, items: usize) -> Vec<Slice> {
+    let mut left = items;
     let at = slices.iter().position(|slice| {
-        let is_here = left < slice.clicks.len();
+        let is_here = left < slice.items();
         if !is_here {
-            left -= slice.clicks.len();
+            left -= slice.items();
         }
         is_here
     });
     let Some(at) = at else { return Vec::new() };
     let mut rest = slices.split_off(at);
     if left > 0 {
-        let (first, second) = rest.remove(0).split_at_click(left);
+        let (first, second) = rest.remove(0).split_at_item(left);
         slices.push(first);
         rest.insert(0, second);
     }

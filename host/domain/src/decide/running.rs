@@ -112,6 +112,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 history: Vec::with_capacity(resolved.clicks.len()),
                 reasons,
                 dead: Vec::new(),
+                compensations: Vec::new(),
                 pauses_refused: 0,
                 refusals: Vec::new(),
                 overspent: Micros::ZERO,
@@ -154,7 +155,8 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             let least = fence::pause_from(campaign.daily_budget, self.context.fence);
             let least = least.filter(|_| day.today && running.may_be_paused());
             columns.pause_from_micros.push(least.map_or(i64::MAX, |least| least.0));
-            columns.state.push(state_bits(running, day.today, paused));
+            let by_budget = running.paused_by_budget;
+            columns.state.push(day_state::of(running.status, by_budget, day.today, paused));
         }
         columns
     }
@@ -218,6 +220,9 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         for (slice, fates) in self.batch.slices().iter().zip(&mut self.fates) {
             fates.dead += slice.dead.len() as i64;
             self.plan.dead.extend(slice.dead.iter().cloned());
+            fates.charged += slice.compensations.len() as i64;
+            let rows = slice.compensations.iter().map(|taken| taken.row(&slice.source));
+            self.plan.compensations.extend(rows);
         }
         for (at, rejection) in rejected {
             self.fates[at.slice as usize].dead += 1;
@@ -226,6 +231,9 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         }
         let place = |topic: &Arc<str>, partition, offset| (Arc::clone(topic), partition, offset);
         self.plan.dead.sort_by_key(|dead| place(&dead.topic, dead.partition, dead.offset));
+        self.plan
+            .compensations
+            .sort_by_key(|row| place(&row.source.topic, row.source.partition, row.offset));
         self.plan.advances = self.batch.advances(&self.fates);
         self.move_balances();
         self.move_days();
@@ -353,17 +361,6 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         self.plan.statuses = changes.collect();
         self.plan.statuses.sort_by(|a, b| a.campaign.cmp(&b.campaign));
     }
-}
-
-fn state_bits(campaign: &RunningCampaign, today: bool, paused_ppm: u32) -> u8 {
-    let paused = match campaign.status {
-        Status::Paused if campaign.paused_by_budget => day_state::PAUSED_BY_BUDGET,
-        Status::Paused => day_state::PAUSED_BY_PERSON,
-        _ => 0,
-    };
-    let today = if today { day_state::TODAY } else { 0 };
-    let before = if paused_ppm != 0 { day_state::PAUSED_BEFORE } else { 0 };
-    paused | today | before
 }
 
 fn set_levels(state: &mut DayState, budget: Option<Micros>, warned_ppm: u32, paused_ppm: u32) {

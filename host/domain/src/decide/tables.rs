@@ -105,18 +105,18 @@ impl<'t> Tables<'t> {
     }
 }
 
-fn micros(amount: Option<Micros>) -> i64 {
+pub(crate) fn micros(amount: Option<Micros>) -> i64 {
     amount.map_or(ABSENT_MICROS, |amount| amount.0)
 }
 
 /// Texts of a call, each once; empty when the rule did not ask for texts.
-struct TextTable {
-    texts: Vec<String>,
+pub(crate) struct TextTable {
+    pub(crate) texts: Vec<String>,
     index: HashMap<String, u32>,
 }
 
 impl TextTable {
-    fn new(wanted: bool) -> Self {
+    pub(crate) fn new(wanted: bool) -> Self {
         let mut table = Self { texts: Vec::new(), index: HashMap::new() };
         if wanted {
             table.index("");
@@ -124,7 +124,7 @@ impl TextTable {
         table
     }
 
-    fn index(&mut self, text: &str) -> u32 {
+    pub(crate) fn index(&mut self, text: &str) -> u32 {
         if let Some(&index) = self.index.get(text) {
             return index;
         }

@@ -12,7 +12,7 @@ use crate::facts::{ThresholdFacts, day_state};
 use crate::fence::action;
 use crate::money;
 use crate::rule::{Needs, PriceSource, Reason};
-use crate::slice::{Record, Slice, SliceBuilder, Source};
+use crate::slice::{Reading, Record, Slice, SliceBuilder, Source};
 
 const NOON_US: i64 = 1_768_446_000_000_000; // 2026-01-15T12:00:00+09:00
 
@@ -192,7 +192,7 @@ impl Toy {
 
     fn slice(&self, sent: &[Sent]) -> Slice {
         let source = Source { topic: "ad-events".into(), partition: 0, incarnation: 0, epoch: 1 };
-        let mut builder = SliceBuilder::new(Arc::new(source), self.next_offset);
+        let mut builder = SliceBuilder::new(Arc::new(source), self.next_offset, Reading::Clicks);
         for (at, click) in sent.iter().enumerate() {
             let at_us = NOON_US + i64::from(click.hours) * 3_600_000_000;
             let time = jiff::Timestamp::from_microsecond(at_us).unwrap();

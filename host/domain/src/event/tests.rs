@@ -1,4 +1,5 @@
 use super::*;
+use crate::dead::Code;
 
 const AT_MS: i64 = 1_768_473_000_000; // 2026-01-15T10:30:00Z
 

@@ -118,6 +118,7 @@ fn plan(days: Vec<DayMove>) -> Plan<'static> {
         history: Vec::new(),
         reasons: Vec::new(),
         dead: Vec::new(),
+        compensations: Vec::new(),
         pauses_refused: 0,
         refusals: Vec::new(),
         overspent: Micros::ZERO,

@@ -1,0 +1,356 @@
+//! Settling a compensation: from what the ledger knows to everything that one transaction writes.
+//!
+//! Whatever is decided here, a refund is at most what the campaign's day has charged and not given back, and a charge
+//! that was given back is never marked a second time. Everything else is the rule's to judge.
+
+mod columns;
+
+use std::sync::Arc;
+
+use crate::book::{Campaign, DayKey, DayState};
+use crate::compensation::{CompensationEvent, CompensationRow};
+use crate::day::Day;
+use crate::dead::{Code, DeadLetter, Rejection, Stage};
+use crate::facts::{Decisions, RefundColumns};
+use crate::fence::{self, refund_action};
+use crate::money::Micros;
+use crate::notice::{HappeningFacts, HappeningKind};
+use crate::plan::{BalanceMove, Crossing, DayMove, OutboxMessage, StatusChange};
+use crate::rule::{Description, Fault, RuleError};
+
+/// States that a settlement gives to a compensation, as the ledger writes them.
+pub mod state {
+    pub const WAITING: &str = "WAITING";
+    pub const REFUNDED: &str = "REFUNDED";
+    pub const REJECTED: &str = "REJECTED";
+    pub const EXPIRED: &str = "EXPIRED";
+}
+
+/// What the ledger knows when a compensation is settled, read under locks.
+#[derive(Clone, Debug)]
+pub struct RefundFacts {
+    pub campaign: Campaign,
+    /// Of the campaign's advertiser.
+    pub balance: Micros,
+    /// The day whose spend the refund restores; see [`day_key`].
+    pub day: DayKey,
+    pub state: DayState,
+    /// By time, then by place in the log.
+    pub charges: Vec<MatchedCharge>,
+    /// Rule generation in force.
+    pub generation: u64,
+    pub now_us: i64,
+    /// Time since the intake.
+    pub waited_us: i64,
+}
+
+/// A charge that the compensation refers to: same campaign, device and ad, at one of its instants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchedCharge {
+    pub topic: String,
+    pub incarnation: i32,
+    pub partition: i32,
+    pub offset: i64,
+    pub occurred_at_us: i64,
+    pub day: Day,
+    /// Not negative.
+    pub charged: Micros,
+    /// Rule generation that priced it.
+    pub generation: u64,
+    /// Another compensation has given it back.
+    pub refunded: bool,
+}
+
+/// How long compensations wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefundLimits {
+    /// After this time the ledger is taken to have all clicks that a compensation can mean.
+    pub settle_us: i64,
+    /// After this time a compensation that still waits becomes a dead letter.
+    pub expire_us: i64,
+}
+
+/// Everything one settlement writes; empty parts are not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundPlan {
+    /// Id of the compensation.
+    pub compensation: i64,
+    pub generation: u64,
+    /// One of [`state`].
+    pub state: &'static str,
+    /// Name of the rule's reason, or the host's code.
+    pub reason: String,
+    /// A sentence for people; empty when the reason says it all.
+    pub detail: String,
+    /// 0 unless it is refunded.
+    pub refund: Micros,
+    pub advertiser: Arc<str>,
+    pub balance: Option<BalanceMove>,
+    pub day: Option<DayMove>,
+    /// Charges that are given back by this refund, and by no other from now on.
+    pub charges: Vec<MatchedCharge>,
+    /// How amount, count, instants and charges contradict each other.
+    pub mismatch: Option<String>,
+    pub outbox: Vec<OutboxMessage>,
+    pub dead: Option<DeadLetter>,
+    pub statuses: Vec<StatusChange>,
+    pub crossings: Vec<Crossing>,
+}
+
+/// The active refund rule.
+pub trait RefundRule {
+    fn description(&self) -> &Description;
+
+    /// # Errors
+    /// The rule trapped, ran out of fuel or memory, or the host could not run it.
+    fn decide(&mut self, facts: &RefundColumns) -> Result<Decisions, RuleError>;
+}
+
+/// The campaign-day whose spend a refund restores: that of the last original click.
+#[must_use]
+pub fn day_key(event: &CompensationEvent, campaign: &Campaign) -> DayKey {
+    let day = campaign.zone.day(event.charged_at_us());
+    DayKey { campaign: Arc::clone(&campaign.id), day }
+}
+
+/// Settles a compensation whose campaign is known, or says that it goes on waiting. `id` is the ledger's.
+///
+/// # Errors
+/// The host could not run the rule. Nothing is held against the rule or the compensation; it has to be tried again.
+pub fn decide(
+    id: i64,
+    row: &CompensationRow,
+    facts: &RefundFacts,
+    limits: &RefundLimits,
+    rule: &mut dyn RefundRule,
+) -> Result<RefundPlan, RuleError> {
+    let case = Case { id, row, generation: facts.generation, now_us: facts.now_us };
+    if *facts.campaign.advertiser != *row.event.advertiser {
+        let sentence = format!(
+            "campaign {:?} belongs to {:?}, the event names {:?}",
+            &*facts.campaign.id, &*facts.campaign.advertiser, row.event.advertiser
+        );
+        let rejection = Rejection::new(Code::AdvertiserMismatch, Stage::Resolve, sentence);
+        return Ok(case.failed(state::REJECTED, rejection.code.as_str(), rejection));
+    }
+    let columns = columns::of(&row.event, facts, limits, rule.description().needs);
+    let decided = rule.decide(&columns).and_then(|decisions| {
+        fence::check_decisions(&columns, &decisions, rule.description())?;
+        Ok(decisions)
+    });
+    match decided {
+        Ok(decisions) => Ok(case.carry_out(&decisions, facts, limits, rule.description())),
+        Err(RuleError::Fault(fault)) => Ok(case.faulted(&fault, rule.description())),
+        Err(host) => Err(host),
+    }
+}
+
+/// A compensation whose campaign is unknown or unusable: it waits, because the campaign may be loaded, and expires.
+#[must_use]
+pub fn decide_unknown(
+    id: i64,
+    row: &CompensationRow,
+    generation: u64,
+    now_us: i64,
+    waited_us: i64,
+    limits: &RefundLimits,
+) -> RefundPlan {
+    let case = Case { id, row, generation, now_us };
+    let campaign = &row.event.campaign;
+    let sentence = format!("campaign {campaign:?} is not in `campaigns` or unusable there");
+    let code = Code::UnknownCampaign;
+    if waited_us < limits.expire_us {
+        return RefundPlan { detail: sentence, ..case.plan(state::WAITING, code.as_str()) };
+    }
+    let rejection = Rejection::new(code, Stage::Resolve, sentence);
+    case.failed(state::EXPIRED, code.as_str(), rejection)
+}
+
+/// One compensation in the hands of one host.
+struct Case<'c> {
+    id: i64,
+    row: &'c CompensationRow,
+    generation: u64,
+    now_us: i64,
+}
+
+impl Case<'_> {
+    fn carry_out(
+        &self,
+        decisions: &Decisions,
+        facts: &RefundFacts,
+        limits: &RefundLimits,
+        rule: &Description,
+    ) -> RefundPlan {
+        let (name, help) = rule
+            .reason(decisions.reason[0])
+            .map_or(("", ""), |reason| (reason.name.as_str(), reason.help.as_str()));
+        let found = found(&self.row.event, facts);
+        match decisions.action[0] {
+            refund_action::APPROVE => self.refund(Micros(decisions.refund_micros[0]), name, facts),
+            refund_action::PARK if facts.waited_us < limits.expire_us => {
+                RefundPlan { detail: found, ..self.plan(state::WAITING, name) }
+            }
+            refund_action::PARK => {
+                let sentence = format!("it still waits for {name}: {help} {found}");
+                let rejection = Rejection::new(Code::CompensationExpired, Stage::Refund, sentence);
+                self.failed(state::EXPIRED, name, rejection)
+            }
+            _ => {
+                let sentence = format!("the rule refused it, {name}: {help} {found}");
+                let rejection = Rejection::new(Code::CompensationRejected, Stage::Refund, sentence);
+                self.failed(state::REJECTED, name, rejection)
+            }
+        }
+    }
+
+    fn refund(&self, refund: Micros, reason: &str, facts: &RefundFacts) -> RefundPlan {
+        let (Some(balance), Some(spent)) =
+            (facts.balance.checked_add(refund), facts.state.spent.checked_sub(refund))
+        else {
+            let sentence = format!("a refund of {refund} does not fit the balance or the spend");
+            let rejection = Rejection::new(Code::AmountOverflow, Stage::Refund, sentence);
+            return self.failed(state::REJECTED, rejection.code.as_str(), rejection);
+        };
+        let version = facts.state.version;
+        RefundPlan {
+            refund,
+            balance: Some(BalanceMove {
+                advertiser: Arc::clone(&facts.campaign.advertiser),
+                expected: facts.balance,
+                new: balance,
+            }),
+            day: Some(DayMove {
+                key: facts.day.clone(),
+                campaign_version: facts.campaign.version,
+                expected_version: version,
+                new: DayState { spent, version: version + 1, ..facts.state },
+            }),
+            charges: given_back(&facts.charges, refund),
+            mismatch: mismatch(&self.row.event, &facts.charges, refund),
+            ..self.plan(state::REFUNDED, reason)
+        }
+    }
+
+    fn faulted(&self, fault: &Fault, rule: &Description) -> RefundPlan {
+        let (name, version, generation) = (&rule.name, &rule.version, self.generation);
+        let sentence = format!("rule {name} {version} (generation {generation}): {fault}");
+        let rejection = Rejection::new(fault.code, Stage::Refund, sentence);
+        self.failed(state::REJECTED, fault.code.as_str(), rejection)
+    }
+
+    /// Not paid: a dead letter, and a happening for people.
+    fn failed(&self, state: &'static str, reason: &str, rejection: Rejection) -> RefundPlan {
+        let event = &self.row.event;
+        let source = &self.row.source;
+        let detail = rejection.sentence.clone();
+        let facts = HappeningFacts {
+            campaign_id: event.campaign.clone(),
+            advertiser_id: event.advertiser.clone(),
+            reason: reason.to_owned(),
+            count: 1,
+            detail: format!("{detail}. {}", rejection.code.hint()),
+            occurred_at_us: self.now_us,
+            generation: self.generation,
+            ..HappeningFacts::default()
+        };
+        let (topic, incarnation, partition) = (&source.topic, source.incarnation, source.partition);
+        let message = OutboxMessage {
+            key: format!("refund-failed:{topic}:{incarnation}:{partition}:{}", self.row.offset),
+            kind: HappeningKind::RefundFailed,
+            payload: facts.to_json(),
+        };
+        RefundPlan {
+            detail,
+            outbox: vec![message],
+            dead: Some(self.row.dead_letter(rejection, self.generation)),
+            ..self.plan(state, reason)
+        }
+    }
+
+    /// A plan that moves nothing.
+    fn plan(&self, state: &'static str, reason: &str) -> RefundPlan {
+        RefundPlan {
+            compensation: self.id,
+            generation: self.generation,
+            state,
+            reason: reason.to_owned(),
+            detail: String::new(),
+            refund: Micros::ZERO,
+            advertiser: self.row.event.advertiser.as_str().into(),
+            balance: None,
+            day: None,
+            charges: Vec::new(),
+            mismatch: None,
+            outbox: Vec::new(),
+            dead: None,
+            statuses: Vec::new(),
+            crossings: Vec::new(),
+        }
+    }
+}
+
+/// Duplicates that nobody has given back: all matched charges but the earliest one.
+fn duplicates(charges: &[MatchedCharge]) -> impl Iterator<Item = &MatchedCharge> {
+    charges.iter().skip(1).filter(|charge| !charge.refunded)
+}
+
+/// Sum of charges, which cannot leave 128 bits.
+fn sum<'c>(charges: impl Iterator<Item = &'c MatchedCharge>) -> i128 {
+    charges.map(|charge| i128::from(charge.charged.0)).sum()
+}
+
+/// The charges that a refund gives back: all duplicates, and the earliest charge as well when the refund is more than
+/// they have cost, so that no other compensation gives it back again.
+fn given_back(charges: &[MatchedCharge], refund: Micros) -> Vec<MatchedCharge> {
+    let exceeds = i128::from(refund.0) > sum(duplicates(charges));
+    let first = charges.first().filter(|first| exceeds && !first.refunded);
+    first.into_iter().chain(duplicates(charges)).cloned().collect()
+}
+
+/// What of the matched charges is taken to be given back: what was refunded, and all of it when no duplicate is left,
+/// because the earliest charge is none.
+fn unavailable(charges: &[MatchedCharge]) -> i128 {
+    if duplicates(charges).next().is_none() {
+        return sum(charges.iter());
+    }
+    sum(charges.iter().filter(|charge| charge.refunded))
+}
+
+fn mismatch(
+    event: &CompensationEvent,
+    charges: &[MatchedCharge],
+    refund: Micros,
+) -> Option<String> {
+    let mut sentences = Vec::new();
+    let count = event.duplicate_count;
+    if let Some(first) = charges.first() {
+        let expected = (i128::from(count) - 1) * i128::from(first.charged.0);
+        if i128::from(refund.0) != expected {
+            let price = first.charged;
+            sentences.push(format!("{refund} is given back, not {count} - 1 times {price}"));
+        }
+    }
+    if event.timestamps_us.len() as u64 != u64::from(count) {
+        let instants = event.timestamps_us.len();
+        sentences.push(format!("it counts {count} clicks and names {instants} instants"));
+    }
+    if (charges.len() as u64) < u64::from(count) {
+        let matched = charges.len();
+        sentences.push(format!("it counts {count} clicks and the ledger has {matched}"));
+    }
+    (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+fn found(event: &CompensationEvent, facts: &RefundFacts) -> String {
+    let (claimed, spent) = (event.claimed, facts.state.spent);
+    let (matched, count) = (facts.charges.len(), event.duplicate_count);
+    let refunded = facts.charges.iter().filter(|charge| charge.refunded).count();
+    format!(
+        "It claims {claimed}; {matched} of {count} clicks are in the ledger, {refunded} of them refunded; the day's \
+         net charges are {spent}"
+    )
+}
+
+#[cfg(test)]
+mod tests;
