@@ -1,7 +1,8 @@
 //! What writing a batch costs in Postgres over TCP: `cargo run --release -p tollgate-ledger --example write_cost`.
 //!
 //! 1,000 advertisers and 5,000 campaigns, drawn uniformly, which is the worst case because updates cost per key. The
-//! server is private and durable unless `TOLLGATE_TEST_POSTGRES_URL` names another. Arguments choose batch sizes.
+//! server is private and durable unless `TOLLGATE_TEST_POSTGRES_URL` names another. Arguments choose batch sizes; any other
+//! argument is SQL for the empty tables, to see what something in them costs.
 
 #[path = "../tests/ledger/support/plans.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -40,11 +41,14 @@ struct Memory {
     rows: HashMap<DayKey, tollgate_domain::book::DayState>,
     balances: HashMap<Arc<str>, Micros>,
     seed: u64,
+    /// Instant of the last click.
+    at_us: i64,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let chosen: Vec<usize> = std::env::args().skip(1).map(|rows| rows.parse().unwrap()).collect();
+    let arguments = || std::env::args().skip(1);
+    let chosen: Vec<usize> = arguments().filter_map(|rows| rows.parse().ok()).collect();
     let sizes = if chosen.is_empty() { ROWS.to_vec() } else { chosen };
     let server = postgres::Server::start(true);
     let mut admin = PgConnection::connect(&server.url).await.unwrap();
@@ -52,6 +56,9 @@ async fn main() {
     admin.execute("CREATE DATABASE write_cost").await.unwrap();
     let url = server.database("write_cost");
     let mut memory = seed(&url).await;
+    for sql in arguments().filter(|text| text.parse::<usize>().is_err()) {
+        PgConnection::connect(&url).await.unwrap().execute(&*sql).await.unwrap();
+    }
     println!("median of a batch          one statement                    COPY");
     println!(
         "{:<12} {:>6} {:>11} {:>9} {:>14} {:>9}",
@@ -77,7 +84,13 @@ async fn seed(url: &str) -> Memory {
     ledger.first_sight("ad-events", "", &[(0, 0)]).await.unwrap();
     let ids: Vec<Arc<str>> = campaigns.iter().map(|c| c.id.as_str().into()).collect();
     let campaigns = ledger.campaigns(&ids).await.unwrap();
-    Memory { campaigns, rows: HashMap::new(), balances: HashMap::new(), seed: 1 }
+    Memory {
+        campaigns,
+        rows: HashMap::new(),
+        balances: HashMap::new(),
+        seed: 1,
+        at_us: 1_795_219_200_123_457,
+    }
 }
 
 fn campaign(number: usize) -> NewCampaign {
@@ -155,6 +168,7 @@ async fn write(
 impl Memory {
     fn click(&mut self) -> TestClick {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.at_us += 10;
         let campaign = &self.campaigns[(self.seed >> 33) as usize % CAMPAIGNS];
         TestClick {
             campaign: Arc::clone(&campaign.id),
@@ -162,7 +176,7 @@ impl Memory {
             ad: format!("ad_{}", self.seed >> 50),
             day: DAY,
             price: 100,
-            at_us: 1_795_219_200_123_457,
+            at_us: self.at_us,
         }
     }
 

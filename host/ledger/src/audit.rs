@@ -1,6 +1,8 @@
 //! Whether the ledger adds up. The claims are plain SQL that both databases understand; each is one statement over one
 //! snapshot, so that nothing but a count and an example leaves the database.
 
+mod refunds;
+
 use crate::dialect::{Cells, Dialect, one};
 use crate::error::{LedgerError, Result};
 use crate::rows::{AuditReport, Check};
@@ -22,7 +24,7 @@ async fn ask<D: Dialect>(
     on_check: &mut (dyn FnMut(&Check) + Send),
 ) -> Result<AuditReport> {
     let mut report = AuditReport::default();
-    for claim in CLAIMS {
+    for claim in CLAIMS.iter().copied().flatten() {
         let row = one(conn, claim.sql, &[]).await?;
         let check = claim.check(row.cell(0), row.cell(1), row.cell(2));
         on_check(&check);
@@ -53,7 +55,9 @@ impl Claim {
     }
 }
 
-const CLAIMS: &[Claim] = &[
+const CLAIMS: &[&[Claim]] = &[LEDGER, refunds::CLAIMS];
+
+const LEDGER: &[Claim] = &[
     Claim {
         name: "balances",
         claim: "every balance is the opening balance plus the history",
@@ -112,7 +116,7 @@ FROM parts",
     },
     Claim {
         name: "counters",
-        claim: "every partition has as many history rows and dead letters as its counters say",
+        claim: "every partition has as many charges or compensations and dead letters as its counters say",
         note: false,
         sql: "
 WITH counted AS (
@@ -121,10 +125,15 @@ WITH counted AS (
   SELECT topic, kafka_partition, incarnation, charged, dead, 0, 0 FROM retired_progress
   UNION ALL
   SELECT kafka_topic, kafka_partition, incarnation, 0, 0, count(*), 0 FROM ad_balance_histories
-  GROUP BY kafka_topic, kafka_partition, incarnation
+  WHERE type = 'DEDUCT' GROUP BY kafka_topic, kafka_partition, incarnation
   UNION ALL
-  SELECT topic, kafka_partition, incarnation, 0, 0, 0, count(*) FROM dead_letters
+  SELECT topic, kafka_partition, incarnation, 0, 0, count(*), 0 FROM compensations
   GROUP BY topic, kafka_partition, incarnation
+  UNION ALL
+  SELECT d.topic, d.kafka_partition, d.incarnation, 0, 0, 0, count(*)
+  FROM dead_letters d LEFT JOIN compensations c ON c.topic = d.topic AND c.incarnation = d.incarnation
+    AND c.kafka_partition = d.kafka_partition AND c.kafka_offset = d.kafka_offset
+  WHERE c.id IS NULL GROUP BY d.topic, d.kafka_partition, d.incarnation
 ), summed AS (
   SELECT topic, part, incarnation, sum(charged) AS charged, sum(dead) AS dead, sum(rows_) AS rows_,
     sum(letters) AS letters

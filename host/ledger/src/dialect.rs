@@ -39,6 +39,22 @@ pub(crate) struct Words {
     pub(crate) keys: (&'static str, &'static str),
     /// `{json:$1}`: a text as what a column of JSON holds.
     pub(crate) json: (&'static str, &'static str),
+    /// `{elements:$1} AS e`: the elements of a JSON list as rows with the column `value`.
+    pub(crate) elements: (&'static str, &'static str),
+    /// `column {among:$1}`: an instant is among those of a JSON list of microseconds since 1970.
+    pub(crate) among: (&'static str, &'static str),
+    /// `{day:$1}`: the day that so many days since 1970-01-01 are.
+    pub(crate) day: (&'static str, &'static str),
+    /// `{unhex:$1}`: the bytes that hexadecimal digits stand for.
+    pub(crate) unhex: (&'static str, &'static str),
+    /// `{bytes:$1}`: a text as bytes in UTF-8.
+    pub(crate) bytes: (&'static str, &'static str),
+    /// `{share}`: nobody changes the rows of a SELECT until the transaction ends.
+    pub(crate) share: &'static str,
+    /// `{lock}`: the rows of a SELECT are this transaction's to change.
+    pub(crate) lock: &'static str,
+    /// `{lock_free}`: likewise, and rows that others have locked are left out.
+    pub(crate) lock_free: &'static str,
 }
 
 /// A connection that takes statements with such words.
@@ -48,6 +64,9 @@ pub(crate) trait Dialect: Connection {
 
     /// Settings for statements that read whole tables; a transaction on one snapshot.
     fn begin_snapshot(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// A transaction that will write, and in which charges are found by their instants.
+    fn begin_matching(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// Rows of a statement; `sql` is already translated.
     fn fetch(
@@ -164,6 +183,14 @@ fn translate(words: &Words, sql: &str) -> String {
             "ids" => words.ids,
             "keys" => words.keys,
             "json" => words.json,
+            "elements" => words.elements,
+            "among" => words.among,
+            "day" => words.day,
+            "unhex" => words.unhex,
+            "bytes" => words.bytes,
+            "share" => (words.share, ""),
+            "lock" => (words.lock, ""),
+            "lock_free" => (words.lock_free, ""),
             "clock" => (words.clock, ""),
             _ => (words.now, ""),
         };

@@ -15,11 +15,14 @@ mod campaign;
 mod config;
 mod dialect;
 mod error;
+mod letters;
 mod outbox;
 mod outbox_rows;
 mod overview;
 mod postgres;
 mod progress;
+mod refund_rows;
+mod refunds;
 mod rows;
 mod rules;
 mod shape;
@@ -39,6 +42,7 @@ pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
     OutboxDepth, Outcome, Sending, State, Which, Worded,
 };
+pub use refund_rows::{CompensationDepth, DeadLetterKey, StoredDeadLetter, WaitingCompensation};
 pub use rows::{
     Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,
     NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
@@ -51,16 +55,6 @@ use config::Address;
 pub enum Ledger {
     Postgres(Box<Database<PgConnection>>),
     Sqlite(Box<Database<SqliteConnection>>),
-}
-
-/// Calls the same function of whichever connection it is.
-macro_rules! either {
-    ($ledger:expr, $database:ident => $call:expr) => {
-        match $ledger {
-            Ledger::Postgres($database) => $call,
-            Ledger::Sqlite($database) => $call,
-        }
-    };
 }
 
 impl Ledger {

@@ -183,7 +183,7 @@ async fn resign<D: Dialect>(conn: &mut D, owner: &str) -> Result<()> {
 }
 
 /// Microseconds; what is beyond a century is a century, because instants end somewhere.
-fn micros(duration: Duration) -> Arg<'static> {
+pub(crate) fn micros(duration: Duration) -> Arg<'static> {
     const CENTURY_US: i64 = 100 * 366 * 86_400 * 1_000_000;
     i64::try_from(duration.as_micros()).map_or(CENTURY_US, |us| us.min(CENTURY_US)).into()
 }

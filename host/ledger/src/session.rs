@@ -6,6 +6,16 @@ use std::time::Duration;
 use crate::config::LedgerConfig;
 use crate::error::{LedgerError, Result};
 
+/// Calls the same function of whichever connection it is.
+macro_rules! either {
+    ($ledger:expr, $database:ident => $call:expr) => {
+        match $ledger {
+            $crate::Ledger::Postgres($database) => $call,
+            $crate::Ledger::Sqlite($database) => $call,
+        }
+    };
+}
+
 /// Runs an operation of whichever database it is: takes the connection as `$take` hands it out, runs the work as `$run`
 /// allows, and brings the connection back. The work finds the module of its database under the name `sql`.
 macro_rules! operation {

@@ -82,7 +82,8 @@ impl Found {
     }
 }
 
-fn day_state(row: &impl Cells) -> Result<DayState> {
+/// The state in the columns from the fifth on.
+pub(crate) fn day_state(row: &impl Cells) -> Result<DayState> {
     let ppm = |value: i64| {
         u32::try_from(value)
             .map_err(|_| LedgerError::Unexpected(format!("{value} is not a ratio in ppm")))
@@ -169,8 +170,24 @@ pub(crate) fn headers_json(headers: &[Header]) -> String {
     serde_json::to_string(&pairs).unwrap_or_else(|_| "[]".to_owned())
 }
 
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    for chunk in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for digit in chunk {
+            bits = bits << 6 | DIGITS.iter().position(|known| known == digit)? as u32;
+        }
+        bits <<= 6 * (4 - chunk.len());
+        let [_, one, two, three] = bits.to_be_bytes();
+        bytes.extend_from_slice(&[one, two, three][..(chunk.len() * 3 / 4)]);
+    }
+    Some(bytes)
+}
+
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
@@ -186,6 +203,26 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Headers from what `headers_json` has made of them; `None` when it is anything else.
+pub(crate) fn headers_of(json: &str) -> Option<Vec<Header>> {
+    let pairs: Vec<(String, Option<String>)> = serde_json::from_str(json).ok()?;
+    let header = |(name, value): (String, Option<String>)| match value {
+        None => Some((name, None)),
+        Some(text) => Some((name, Some(from_base64(&text)?))),
+    };
+    pairs.into_iter().map(header).collect()
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+        }
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +231,10 @@ mod tests {
     fn headers_are_base64_or_null() {
         fn check(value: Option<&[u8]>, expected: &str) {
             let headers = [("h\0".to_owned(), value.map(<[u8]>::to_vec))];
-            assert_eq!(headers_json(&headers), format!("[[\"h\u{fffd}\",{expected}]]"));
+            let json = headers_json(&headers);
+            assert_eq!(json, format!("[[\"h\u{fffd}\",{expected}]]"));
+            let back = vec![("h\u{fffd}".to_owned(), value.map(<[u8]>::to_vec))];
+            assert_eq!(headers_of(&json), Some(back));
         }
         check(None, "null");
         check(Some(b""), "\"\"");

@@ -71,10 +71,29 @@ impl Dialect for PgConnection {
         ids: ("(SELECT value::bigint FROM jsonb_array_elements_text(", "::jsonb))"),
         keys: ("(SELECT value FROM jsonb_array_elements_text(", "::jsonb))"),
         json: ("", "::jsonb"),
+        elements: ("jsonb_array_elements((", ")::jsonb)"),
+        // An array, so that an index is asked for each instant.
+        among: (
+            "= ANY (ARRAY(SELECT TIMESTAMPTZ 'epoch' + value::bigint * INTERVAL '1 microsecond'
+               FROM jsonb_array_elements_text((",
+            ")::jsonb)))",
+        ),
+        day: ("(DATE '1970-01-01' + CAST(", " AS integer))"),
+        unhex: ("decode(", ", 'hex')"),
+        bytes: ("convert_to(", ", 'UTF8')"),
+        share: "FOR SHARE",
+        lock: "FOR NO KEY UPDATE",
+        lock_free: "FOR NO KEY UPDATE SKIP LOCKED",
     };
 
     async fn begin_snapshot(&mut self) -> Result<()> {
         self.execute(SNAPSHOT).await.map(drop).map_err(database_error)
+    }
+
+    async fn begin_matching(&mut self) -> Result<()> {
+        // Only such a scan uses the summaries of page ranges; starting workers takes longer than it does.
+        let sql = "BEGIN; SET LOCAL enable_bitmapscan = on; SET LOCAL max_parallel_workers_per_gather = 0";
+        self.execute(sql).await.map(drop).map_err(database_error)
     }
 
     async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<PgRow>> {

@@ -13,6 +13,7 @@ pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("../../migrations/postgres/0001_ledger.sql")),
     ("messages", include_str!("../../migrations/postgres/0002_messages.sql")),
+    ("refunds", include_str!("../../migrations/postgres/0003_refunds.sql")),
 ];
 
 /// Serialises migrations of several processes; the number has no meaning.

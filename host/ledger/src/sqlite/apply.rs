@@ -6,6 +6,7 @@ use tollgate_domain::plan::{BalanceMove, DayMove, Plan, StatusChange};
 use super::{advance, database_error, history, json};
 use crate::config::LedgerConfig;
 use crate::error::{LedgerError, Result};
+use crate::refunds::store;
 use crate::session::{Connection, ended};
 use crate::shape::{headers_json, incarnation, without_nul};
 
@@ -19,11 +20,16 @@ pub(crate) async fn apply(
     if !open {
         conn.begin().await?;
     }
-    let written = write(conn, &config.group, plan).await;
+    let written = inside(conn, &config.group, plan).await;
     ended(conn, written).await
 }
 
-async fn write(conn: &mut SqliteConnection, group: &str, plan: &Plan<'_>) -> Result<()> {
+/// Writes a plan inside the open transaction.
+pub(crate) async fn inside(
+    conn: &mut SqliteConnection,
+    group: &str,
+    plan: &Plan<'_>,
+) -> Result<()> {
     advance::advance(conn, group, plan.generation, &plan.advances).await?;
     if !plan.balances.is_empty() {
         balances(conn, &plan.balances).await?;
@@ -41,6 +47,9 @@ async fn write(conn: &mut SqliteConnection, group: &str, plan: &Plan<'_>) -> Res
         outbox(conn, plan).await?;
     }
     history::write(conn, plan).await?;
+    if !plan.compensations.is_empty() {
+        store(conn, plan.generation, &plan.compensations).await?;
+    }
     dead_letters(conn, plan).await.map_err(database_error)
 }
 

@@ -79,10 +79,23 @@ impl Dialect for SqliteConnection {
         ids: ("(SELECT value FROM json_each(", "))"),
         keys: ("(SELECT value FROM json_each(", "))"),
         json: ("", ""),
+        elements: ("json_each(", ")"),
+        among: ("IN (SELECT value FROM json_each(", "))"),
+        day: ("date((", ") * 86400, 'unixepoch')"),
+        unhex: ("unhex(", ")"),
+        bytes: ("CAST(", " AS BLOB)"),
+        // A transaction that writes has the whole file.
+        share: "",
+        lock: "",
+        lock_free: "",
     };
 
     async fn begin_snapshot(&mut self) -> Result<()> {
         self.execute("BEGIN").await.map(drop).map_err(database_error)
+    }
+
+    async fn begin_matching(&mut self) -> Result<()> {
+        self.begin().await
     }
 
     async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<SqliteRow>> {

@@ -14,6 +14,7 @@ pub(crate) const LATEST: i64 = MIGRATIONS.len() as i64;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("../../migrations/sqlite/0001_ledger.sql")),
     ("messages", include_str!("../../migrations/sqlite/0002_messages.sql")),
+    ("refunds", include_str!("../../migrations/sqlite/0003_refunds.sql")),
 ];
 
 /// Version of the tables; 0 when there are none.

@@ -3,10 +3,12 @@
 use tollgate_domain::money::Micros;
 
 use crate::support::plans::{Batch, click, with_rare_parts};
+use crate::support::refunds::{LATER, day_of, event, paid, rejected, store, waits};
 use crate::support::{Kind, Site, acquire};
 
 crate::on_both!(
     every_falsification_is_found,
+    every_falsified_refund_is_found,
     notes_count_and_never_fail,
     an_opening_may_change,
     the_overview_lists_what_matters
@@ -102,6 +104,104 @@ async fn every_falsification_is_found(kind: Kind) {
     )
     .await;
     check("UPDATE campaign_daily_spend SET overspent_micros = -1", &["overspend_bounds"]).await;
+}
+
+/// Offsets 0 and 1 are refunded with one charge each, 2 is refused, 3 repeats 0, 4 waits.
+async fn site_with_refunds(kind: Kind) -> Site {
+    let site = Site::with_duplicates(kind).await;
+    let mut ledger = site.open().await;
+    let events =
+        [Site::duplicate(0), Site::duplicate(1), event(2, 4), Site::duplicate(0), event(3, 4)];
+    store(&mut ledger, 0, &events).await;
+    for waiting in ledger.waiting_compensations(10).await.unwrap() {
+        let day = day_of(&waiting);
+        let facts = ledger.lock_refund(&waiting, &day, 1).await.unwrap().unwrap();
+        let plan = match waiting.row.offset {
+            0 | 1 => paid(&waiting, &facts),
+            2 => rejected(&waiting, 1),
+            _ => waits(&waiting, 1),
+        };
+        ledger.apply_refund(&plan, LATER).await.unwrap();
+    }
+    site
+}
+
+async fn every_falsified_refund_is_found(kind: Kind) {
+    let check = async |accident: &str, expected: &[&str]| {
+        assert_eq!(failing(&site_with_refunds(kind).await, accident).await, expected, "{accident}");
+    };
+    check("UPDATE compensations SET looks = looks + 1", &[]).await;
+    check(
+        "DELETE FROM ad_balance_histories WHERE type = 'REFUND' AND kafka_offset = 0",
+        &["balances", "spend", "chain", "refunds"],
+    )
+    .await;
+    check(
+        "UPDATE ad_balance_histories SET amount_micros = amount_micros + 1 WHERE type = 'REFUND' AND kafka_offset = 0",
+        &["balances", "spend", "chain", "refunds"],
+    )
+    .await;
+    check(
+        "UPDATE ad_balance_histories SET kafka_offset = 77 WHERE type = 'REFUND' AND kafka_offset = 0",
+        &["refunds"],
+    )
+    .await;
+    check(
+        "UPDATE compensations SET refund_micros = refund_micros - 1 WHERE kafka_offset = 1 AND state = 'REFUNDED'",
+        &["refunds", "duplicate_logs"],
+    )
+    .await;
+    check(
+        "UPDATE compensations SET state = 'WAITING', refund_micros = 0 WHERE kafka_offset = 1",
+        &["refunds", "duplicate_logs", "refunded_charges"],
+    )
+    .await;
+    check("DELETE FROM compensations WHERE state = 'WAITING'", &["counters"]).await;
+    check(
+        "DELETE FROM duplicate_click_logs WHERE kafka_offset = 0",
+        &["duplicate_logs", "refunded_charges"],
+    )
+    .await;
+    check(
+        "UPDATE duplicate_click_logs SET refund_micros = refund_micros + 1 WHERE kafka_offset = 0",
+        &["duplicate_logs"],
+    )
+    .await;
+    // The second refund names the charge of the first one.
+    check(
+        "UPDATE duplicate_click_logs SET refunded =
+           (SELECT l.refunded FROM duplicate_click_logs l WHERE l.kafka_offset = 0) WHERE kafka_offset = 1",
+        &["refunded_charges"],
+    )
+    .await;
+    check("DELETE FROM refunded_charges WHERE kafka_offset = 4", &["refunded_charges"]).await;
+    check(
+        "UPDATE refunded_charges SET kafka_offset = 77 WHERE kafka_offset = 4",
+        &["refunded_charges"],
+    )
+    .await;
+    check("DELETE FROM dead_letters", &["refused_refunds"]).await;
+    check(
+        "UPDATE compensations SET state = 'WAITING' WHERE state = 'REJECTED'",
+        &["refused_refunds"],
+    )
+    .await;
+    check(
+        "UPDATE compensations SET identity = 'another' WHERE state = 'REPEATED'",
+        &["repeated_refunds"],
+    )
+    .await;
+    // More than the day was charged, and every sum made to fit.
+    check(
+        "UPDATE ad_balance_histories SET amount_micros = 1000, balance_after_micros = balance_after_micros + 900
+           WHERE type = 'REFUND' AND kafka_offset = 0;
+         UPDATE compensations SET refund_micros = 1000 WHERE kafka_offset = 0;
+         UPDATE duplicate_click_logs SET refund_micros = 1000 WHERE kafka_offset = 0;
+         UPDATE campaign_daily_spend SET spent_micros = spent_micros - 900 WHERE campaign_id = 'campaign_0';
+         UPDATE advertiser_balances SET balance_micros = balance_micros + 900 WHERE advertiser_id = 'advertiser_0'",
+        &["refund_bounds"],
+    )
+    .await;
 }
 
 /// Key of the warning in `site`.

@@ -8,5 +8,6 @@ mod outage;
 mod outbox;
 mod progress;
 mod race;
+mod refunds;
 mod rules;
 mod support;

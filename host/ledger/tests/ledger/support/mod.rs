@@ -3,6 +3,7 @@
 pub(crate) mod outbox;
 pub(crate) mod plans;
 pub(crate) mod postgres;
+pub(crate) mod refunds;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -174,6 +175,17 @@ const TABLES: &[(&str, &str)] = &[
         "campaign_id, day, kind, level_ppm, budget_micros, advertiser_id, usage_ppm, spent_micros, reason",
     ),
     ("outbox", "dedup_key, kind, payload"),
+    (
+        "compensations",
+        "topic, incarnation, kafka_partition, kafka_offset, identity, state, advertiser_id, campaign_id, ad_id, \
+         device_id, duplicate_count, claimed_micros, detection_window, reason, compensation_type, record_at_ms, \
+         payload, generation, refund_micros",
+    ),
+    (
+        "duplicate_click_logs",
+        "campaign_id, duplicate_count, refund_micros, mismatch, topic, incarnation, kafka_partition, kafka_offset",
+    ),
+    ("refunded_charges", "topic, incarnation, kafka_partition, kafka_offset"),
     (
         "dead_letters",
         "topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms, length(message_key), \

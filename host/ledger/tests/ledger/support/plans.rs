@@ -147,6 +147,7 @@ impl Batch {
                 ReasonName { source: PriceSource::Cached, name: "CACHED_PRICE".into() },
             ],
             dead: vec![],
+            compensations: vec![],
             pauses_refused: 0,
             refusals: vec![],
             overspent: Micros::ZERO,

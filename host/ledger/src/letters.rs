@@ -1,0 +1,75 @@
+//! Dead letters on their way to a topic. The transaction that moves the progress writes them; a relay publishes them.
+
+use crate::Ledger;
+use crate::dialect::{Cells, Dialect, change, rows};
+use crate::error::{LedgerError, Result};
+use crate::refund_rows::{DeadLetterKey, StoredDeadLetter};
+use crate::shape::headers_of;
+
+impl Ledger {
+    /// Dead letters that nobody has published yet, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn unpublished_dead_letters(
+        &mut self,
+        limit: usize,
+    ) -> Result<Vec<StoredDeadLetter>> {
+        operation!(self, idle, run, |conn, _| unpublished(conn, limit))
+    }
+
+    /// Writes down that dead letters were published, and gives the number of those that were not yet.
+    ///
+    /// # Errors
+    /// When the database cannot be written; they are then published again.
+    pub async fn mark_published(&mut self, keys: &[DeadLetterKey]) -> Result<u64> {
+        operation!(self, idle, run, |conn, _| mark(conn, keys))
+    }
+}
+
+const UNPUBLISHED: &str = "
+SELECT topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms, message_key, payload,
+  CAST(headers AS TEXT), generation, {us:created_at}
+FROM dead_letters WHERE published_at IS NULL
+ORDER BY created_at, topic, incarnation, kafka_partition, kafka_offset LIMIT $1";
+
+const MARK: &str = "
+UPDATE dead_letters AS d SET published_at = {now} FROM {elements:$1} AS e
+WHERE d.topic = CAST(e.value ->> 'topic' AS TEXT) AND d.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
+  AND d.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
+  AND d.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT) AND d.published_at IS NULL";
+
+async fn unpublished<D: Dialect>(conn: &mut D, limit: usize) -> Result<Vec<StoredDeadLetter>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = rows(conn, UNPUBLISHED, &[limit.into()]).await?;
+    found.iter().map(letter).collect()
+}
+
+fn letter(row: &impl Cells) -> Result<StoredDeadLetter> {
+    let headers = row.cell::<String>(10);
+    Ok(StoredDeadLetter {
+        topic: row.cell(0),
+        incarnation: row.cell(1),
+        partition: row.cell(2),
+        offset: row.cell(3),
+        code: row.cell(4),
+        stage: row.cell(5),
+        sentence: row.cell(6),
+        record_at_ms: row.cell(7),
+        message_key: row.cell(8),
+        payload: row.cell(9),
+        headers: headers_of(&headers).ok_or_else(|| {
+            let key =
+                format!("{} {} {}", row.cell::<String>(0), row.cell::<i32>(2), row.cell::<i64>(3));
+            let sentence = format!("{headers} are no headers");
+            LedgerError::Row { table: "dead_letters", key, sentence }
+        })?,
+        generation: row.cell::<i64>(11) as u64,
+        created_at_us: row.cell(12),
+    })
+}
+
+async fn mark<D: Dialect>(conn: &mut D, keys: &[DeadLetterKey]) -> Result<u64> {
+    let keys = serde_json::json!(keys).to_string();
+    change(conn, MARK, &[(&keys).into()]).await.map_err(LedgerError::during_commit)
+}

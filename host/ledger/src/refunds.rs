@@ -1,0 +1,104 @@
+//! Compensations and refunds. The transaction that moves a partition's progress stores compensations; any host settles
+//! them later, each in one transaction with the money that it moves.
+//!
+//! Locks are taken in one order: the activation of rules, the compensation, the balance, the day, the campaign. Charging
+//! and storing take those that they need in the same order, after the progress, which settling does not touch.
+
+mod facts;
+mod intake;
+mod settling;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tollgate_domain::book::DayKey;
+use tollgate_domain::refund::{RefundFacts, RefundPlan};
+
+use crate::Ledger;
+use crate::dialect::{Cells, Dialect, one};
+use crate::error::Result;
+use crate::refund_rows::{CompensationDepth, WaitingCompensation};
+use crate::session::{Connection, ended};
+
+use facts::Wanted;
+pub(crate) use intake::store;
+
+impl Ledger {
+    /// Compensations that wait and whose next look is due, those that are due longest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn waiting_compensations(
+        &mut self,
+        limit: usize,
+    ) -> Result<Vec<WaitingCompensation>> {
+        operation!(self, idle, run, |conn, _| facts::waiting(conn, limit))
+    }
+
+    /// Begins a transaction, verifies that these rules are in force, locks the compensation, its advertiser's balance
+    /// and the campaign-day, in this order, and reads what the refund is decided on. The transaction stays open for
+    /// [`Ledger::apply_refund`] or [`Ledger::rollback`]. `None`: another host is looking at it or has done so since it
+    /// was read; no transaction is open then.
+    ///
+    /// # Errors
+    /// - `GenerationChanged`: other rules are in force.
+    /// - `Stale`: the campaign is gone or cannot be understood; read the compensation again.
+    pub fn lock_refund<'l>(
+        &'l mut self,
+        waiting: &'l WaitingCompensation,
+        day: &'l DayKey,
+        generation: u64,
+    ) -> impl Future<Output = Result<Option<RefundFacts>>> + Send + 'l {
+        // The campaign stays behind, because a time zone must not be shared between threads.
+        let wanted = Wanted { id: waiting.id, looks: waiting.looks, event: &waiting.row.event };
+        async move {
+            let facts = operation!(self, locking, run, |conn, _| facts::lock(
+                conn, wanted, day, generation
+            ))?;
+            if facts.is_none() {
+                self.rollback().await?;
+            }
+            Ok(facts)
+        }
+    }
+
+    /// Writes everything that settles a compensation, or that it waits for another `next_look`, and commits. Ends the
+    /// transaction that `lock_refund` began, whatever the outcome; without one, everything is verified all the same.
+    ///
+    /// # Errors
+    /// As `apply`; `Stale` as well when the compensation does not wait any more or a charge was refunded meanwhile.
+    pub async fn apply_refund(&mut self, plan: &RefundPlan, next_look: Duration) -> Result<()> {
+        let open = either!(self, database => database.take_batch());
+        operation!(self, ready, run, |conn, config| async move {
+            if !open {
+                conn.begin().await?;
+            }
+            let written = async {
+                settling::compensation(conn, plan, next_look).await?;
+                sql::apply::inside(conn, &config.group, &settling::money(plan)).await?;
+                settling::records(conn, plan).await
+            }
+            .await;
+            ended(conn, written).await
+        })
+    }
+
+    /// How many compensations wait, and for how long.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn compensation_depth(&mut self) -> Result<CompensationDepth> {
+        operation!(self, idle, run, |conn, _| depth(conn))
+    }
+}
+
+async fn depth<D: Dialect>(conn: &mut D) -> Result<CompensationDepth> {
+    let sql = "SELECT count(*), min({us:received_at}), {clock} FROM compensations WHERE state = 'WAITING'";
+    let row = one(conn, sql, &[]).await?;
+    let now_us: i64 = row.cell(2);
+    let oldest_us = row.cell::<Option<i64>>(1).unwrap_or(now_us);
+    Ok(CompensationDepth {
+        waiting: row.cell(0),
+        oldest_s: (now_us - oldest_us).max(0) / 1_000_000,
+    })
+}

@@ -1,0 +1,191 @@
+//! What refunds are decided on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tollgate_domain::book::{Campaign, DayKey, DayState};
+use tollgate_domain::compensation::{CompensationEvent, CompensationRow};
+use tollgate_domain::day::Day;
+use tollgate_domain::money::Micros;
+use tollgate_domain::refund::{MatchedCharge, RefundFacts};
+use tollgate_domain::slice::Source;
+
+use crate::campaign::{COLUMNS, campaign_row};
+use crate::dialect::{Cells, Dialect, clock_us, ids, one, rows, texts};
+use crate::error::{LedgerError, Result};
+use crate::refund_rows::WaitingCompensation;
+use crate::shape::{day_state, headers_of};
+
+const WAITING: &str = "
+SELECT id, topic, incarnation, kafka_partition, kafka_offset, advertiser_id, campaign_id, coalesce(ad_id, ''),
+  coalesce(device_id, ''), duplicate_count, claimed_micros, CAST(timestamps AS TEXT), detection_window, reason,
+  compensation_type, {us:occurred_at}, record_at_ms, message_key, payload, CAST(headers AS TEXT), {us:received_at},
+  looks
+FROM compensations WHERE state = 'WAITING' AND next_look_at <= {now} ORDER BY next_look_at, id LIMIT $1";
+
+const LOCK: &str = "
+SELECT {us:received_at} FROM compensations WHERE id = $1 AND state = 'WAITING' AND looks = $2 {lock_free}";
+
+/// The columns of `day_state` begin at the fifth.
+const DAY: &str = "
+SELECT NULL, NULL, NULL, NULL, spent_micros, warned_ppm, paused_ppm, crossing_budget_micros, overspent_micros, version
+FROM campaign_daily_spend WHERE campaign_id = $1 AND day = {day:$2} {lock}";
+
+const CHARGES: &str = "
+SELECT h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset, {us:h.occurred_at}, {days:h.budget_day},
+  h.amount_micros, h.generation, r.compensation_id IS NOT NULL
+FROM ad_balance_histories h LEFT JOIN refunded_charges r ON r.topic = h.kafka_topic
+  AND r.incarnation = h.incarnation AND r.kafka_partition = h.kafka_partition AND r.kafka_offset = h.kafka_offset
+WHERE h.type = 'DEDUCT' AND h.device_id = $1 AND h.campaign_id = $2 AND h.ad_id = $3 AND h.occurred_at {among:$4}
+ORDER BY h.occurred_at, h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset";
+
+pub(super) async fn waiting<D: Dialect>(
+    conn: &mut D,
+    limit: usize,
+) -> Result<Vec<WaitingCompensation>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = rows(conn, WAITING, &[limit.into()]).await?;
+    let mut waiting: Vec<_> = found.iter().map(waiting_row).collect::<Result<_>>()?;
+    let wanted: Vec<_> = waiting.iter().map(|one| one.row.event.campaign.clone()).collect();
+    let sql = format!("SELECT {COLUMNS} FROM campaigns WHERE campaign_id IN {{keys:$1}}");
+    let found = rows(conn, &sql, &[(&texts(&wanted)).into()]).await?;
+    let known: HashMap<String, _> =
+        found.iter().map(|row| (row.cell(0), campaign_row(row))).collect();
+    for one in &mut waiting {
+        match known.get(&one.row.event.campaign) {
+            Some(Ok(campaign)) => one.campaign = Some(campaign.clone()),
+            Some(Err(error)) => one.campaign_fault = Some(error.to_string()),
+            None => (),
+        }
+    }
+    Ok(waiting)
+}
+
+fn waiting_row(row: &impl Cells) -> Result<WaitingCompensation> {
+    let id: i64 = row.cell(0);
+    let unusable = |what: &str| LedgerError::Row {
+        table: "compensations",
+        key: id.to_string(),
+        sentence: format!("its {what} cannot be read"),
+    };
+    let source = Source {
+        topic: row.cell::<String>(1).into(),
+        partition: row.cell(3),
+        incarnation: row.cell(2),
+        epoch: 0,
+    };
+    let event = CompensationEvent {
+        advertiser: row.cell(5),
+        campaign: row.cell(6),
+        ad: row.cell(7),
+        device: row.cell(8),
+        duplicate_count: u32::try_from(row.cell::<i64>(9)).map_err(|_| unusable("count"))?,
+        claimed: Micros(row.cell(10)),
+        timestamps_us: serde_json::from_str(&row.cell::<String>(11))
+            .map_err(|_| unusable("timestamps"))?,
+        window: row.cell(12),
+        reason: row.cell(13),
+        kind: row.cell(14),
+        occurred_at_us: row.cell(15),
+    };
+    let row_ = CompensationRow {
+        source: Arc::new(source),
+        offset: row.cell(4),
+        record_at_ms: row.cell(16),
+        event,
+        payload: row.cell(18),
+        key: row.cell(17),
+        headers: headers_of(&row.cell::<String>(19)).ok_or_else(|| unusable("headers"))?,
+    };
+    Ok(WaitingCompensation {
+        id,
+        row: row_,
+        received_at_us: row.cell(20),
+        looks: row.cell(21),
+        campaign: None,
+        campaign_fault: None,
+    })
+}
+
+/// Which compensation is to be locked, as it was read.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'e> {
+    pub(super) id: i64,
+    pub(super) looks: i64,
+    pub(super) event: &'e CompensationEvent,
+}
+
+pub(super) async fn lock<D: Dialect>(
+    conn: &mut D,
+    wanted: Wanted<'_>,
+    day: &DayKey,
+    generation: u64,
+) -> Result<Option<RefundFacts>> {
+    conn.begin_matching().await?;
+    let sql = "SELECT number FROM rule_activation {share}";
+    let active = one(conn, sql, &[]).await?.cell::<i64>(0) as u64;
+    if active != generation {
+        return Err(LedgerError::GenerationChanged { active });
+    }
+    let locked = rows(conn, LOCK, &[wanted.id.into(), wanted.looks.into()]).await?;
+    let Some(received_at_us) = locked.first().map(|row| row.cell::<i64>(0)) else {
+        return Ok(None);
+    };
+    let event = wanted.event;
+    let sql = "SELECT balance_micros FROM advertiser_balances WHERE advertiser_id = $1 {lock}";
+    let balance = rows(conn, sql, &[(&event.advertiser).into()]).await?;
+    let spent = rows(conn, DAY, &[(&*day.campaign).into(), i64::from(day.day.0).into()]).await?;
+    let campaign = campaign(conn, &day.campaign).await?;
+    let charges = charges(conn, event).await?;
+    let now_us = clock_us(conn).await?;
+    Ok(Some(RefundFacts {
+        campaign,
+        balance: balance.first().map_or(Micros::ZERO, |row| Micros(row.cell(0))),
+        day: day.clone(),
+        state: spent.first().map_or(Ok(DayState::default()), day_state)?,
+        charges,
+        generation,
+        now_us,
+        waited_us: now_us - received_at_us,
+    }))
+}
+
+/// The charges that a compensation means; none when it does not say enough.
+async fn charges<D: Dialect>(
+    conn: &mut D,
+    event: &CompensationEvent,
+) -> Result<Vec<MatchedCharge>> {
+    if event.timestamps_us.is_empty() || event.device.is_empty() || event.ad.is_empty() {
+        return Ok(vec![]);
+    }
+    let instants = ids(&event.timestamps_us);
+    let args =
+        [(&event.device).into(), (&event.campaign).into(), (&event.ad).into(), (&instants).into()];
+    let found = rows(conn, CHARGES, &args).await?;
+    let charge = |row: &D::Row| MatchedCharge {
+        topic: row.cell(0),
+        incarnation: row.cell(1),
+        partition: row.cell(2),
+        offset: row.cell(3),
+        occurred_at_us: row.cell(4),
+        day: Day(row.cell(5)),
+        charged: Micros(row.cell::<i64>(6).saturating_neg()),
+        generation: row.cell::<i64>(7) as u64,
+        refunded: row.cell(8),
+    };
+    Ok(found.iter().map(charge).collect())
+}
+
+/// A campaign as it is now.
+///
+/// # Errors
+/// `Stale` when it cannot be used: whoever reads the compensation again is told.
+async fn campaign<D: Dialect>(conn: &mut D, id: &str) -> Result<Campaign> {
+    let sql = format!("SELECT {COLUMNS} FROM campaigns WHERE campaign_id = $1");
+    let found = rows(conn, &sql, &[id.into()]).await?.first().map(campaign_row);
+    match found {
+        Some(Ok(campaign)) => Ok(campaign),
+        Some(Err(error)) => Err(LedgerError::Stale(error.to_string())),
+        None => Err(LedgerError::Stale(format!("the campaign {id} was removed"))),
+    }
+}
