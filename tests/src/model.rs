@@ -276,21 +276,25 @@ impl Members {
         }
     }
 
-    /// The event's own instant, which must be near its record's.
+    /// The event's own instant.
     fn instant(&self, record: &Record) -> Result<Timestamp, &'static str> {
-        let instant: Timestamp =
-            self.required("timestamp")?.parse().map_err(|_| "TIMESTAMP_UNPARSABLE")?;
-        let record_at = Timestamp::from_millisecond(record.at_ms).map_err(|_| "NO_RECORD_TIME")?;
-        // Whole milliseconds, as records count.
-        let at_ms = instant.as_millisecond();
-        if at_ms < (record_at - AGE_MAX_HOURS.hours()).as_millisecond() {
-            return Err("TIMESTAMP_TOO_OLD");
-        }
-        if at_ms > (record_at + AHEAD_MAX_MINUTES.minutes()).as_millisecond() {
-            return Err("TIMESTAMP_IN_FUTURE");
-        }
-        Ok(instant)
+        instant(&self.required("timestamp")?, record)
     }
+}
+
+/// An instant near its record's.
+fn instant(text: &str, record: &Record) -> Result<Timestamp, &'static str> {
+    let instant: Timestamp = text.parse().map_err(|_| "TIMESTAMP_UNPARSABLE")?;
+    let record_at = Timestamp::from_millisecond(record.at_ms).map_err(|_| "NO_RECORD_TIME")?;
+    // Whole milliseconds, as records count.
+    let at_ms = instant.as_millisecond();
+    if at_ms < (record_at - AGE_MAX_HOURS.hours()).as_millisecond() {
+        return Err("TIMESTAMP_TOO_OLD");
+    }
+    if at_ms > (record_at + AHEAD_MAX_MINUTES.minutes()).as_millisecond() {
+        return Err("TIMESTAMP_IN_FUTURE");
+    }
+    Ok(instant)
 }
 
 /// A click that can be read; `None` for an event that is not one.

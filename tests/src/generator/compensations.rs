@@ -61,12 +61,13 @@ impl Sort {
     ];
 
     /// Those that come to the same whenever they arrive: they wait for all of their clicks, or for none.
-    pub const AT_ANY_TIME: [Self; 9] = [
+    pub const AT_ANY_TIME: [Self; 10] = [
         Self::Honest,
         Self::Generous,
         Self::Mean,
         Self::TooLarge,
         Self::Overcounted,
+        Self::Undercounted,
         Self::Imagined,
         Self::Nothing,
         Self::UnknownCampaign,
@@ -174,6 +175,8 @@ pub enum Malformed {
     TimesNoList,
     TimeNoText,
     TimeUnparsable,
+    TimeFarPast,
+    TimeFarFuture,
     TimesTooMany,
 }
 
@@ -193,6 +196,8 @@ impl Malformed {
                 Self::TimesNoList,
                 Self::TimeNoText,
                 Self::TimeUnparsable,
+                Self::TimeFarPast,
+                Self::TimeFarFuture,
                 Self::TimesTooMany,
             ])
             .collect()
@@ -209,11 +214,14 @@ impl Malformed {
             Self::CountFraction => "NUMBER_TOO_PRECISE",
             Self::TimesNoList | Self::TimeNoText => "WRONG_TYPE",
             Self::TimeUnparsable => "TIMESTAMP_UNPARSABLE",
+            Self::TimeFarPast => "TIMESTAMP_TOO_OLD",
+            Self::TimeFarFuture => "TIMESTAMP_IN_FUTURE",
             Self::TimesTooMany => "TEXT_TOO_LONG",
         }
     }
 
     fn payload(self, mut fields: Fields, at_us: i64) -> Option<Vec<u8>> {
+        const DAY_US: i64 = 24 * 3_600 * 1_000_000;
         let times = "original_click_timestamps";
         let count = "duplicate_click_count";
         let (name, value) = match self {
@@ -226,6 +234,12 @@ impl Malformed {
             Self::TimesNoList => (times, Some(text(&instant(at_us)))),
             Self::TimeNoText => (times, Some(format!("[{}]", at_us / 1_000))),
             Self::TimeUnparsable => (times, Some(format!("[{}]", text("2026-13-45 10:30")))),
+            Self::TimeFarPast => {
+                (times, Some(format!("[{}]", text(&instant(at_us - 30 * DAY_US)))))
+            }
+            Self::TimeFarFuture => {
+                (times, Some(format!("[{}]", text(&instant(at_us + 2 * DAY_US)))))
+            }
             Self::TimesTooMany => {
                 (times, Some(format!("[{}]", vec![text(&instant(at_us)); 101].join(","))))
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::json::Json;
-use super::{Charge, Fate, Members, Model, Outcome, Record, read_text};
+use super::{Charge, Fate, Members, Model, Outcome, Record, instant, read_text};
 
 /// Partition and offset of a record.
 pub type Place = (i32, i64);
@@ -185,7 +185,12 @@ impl Refunds {
         if refund <= 0 {
             return Err(State::Rejected("COMPENSATION_REJECTED"));
         }
-        let marked: Vec<Place> = unwanted.iter().map(|(charge, _)| *charge).collect();
+        let cost: i64 = unwanted.iter().map(|(_, charge)| charge.amount_micros).sum();
+        let mut marked: Vec<Place> = unwanted.iter().map(|(charge, _)| *charge).collect();
+        // More than they have cost can only be the price of the first click.
+        if refund > cost {
+            marked.extend(left.first().map(|(charge, _)| *charge));
+        }
         self.given_back.extend(marked.into_iter().map(|charge| (charge, place)));
         *self.by_day.entry(key).or_default() += refund;
         *self.by_advertiser.entry(claim.advertiser.clone()).or_default() += refund;
@@ -206,7 +211,7 @@ impl Claim {
             device: event.text("device_id")?,
             count: count(&event)?,
             claimed_micros: event.amount(AMOUNT)?.ok_or("MISSING_FIELD")?,
-            at_us: times(&event)?,
+            at_us: times(&event, record)?,
             window: event.text("detection_window")?,
             kind: event.text("compensation_type")?,
             found_at_us: found_at.as_microsecond(),
@@ -259,7 +264,7 @@ fn count(event: &Members) -> Result<i64, &'static str> {
     Ok(micros / 1_000_000)
 }
 
-fn times(event: &Members) -> Result<Vec<i64>, &'static str> {
+fn times(event: &Members, record: &Record) -> Result<Vec<i64>, &'static str> {
     let items = match event.all(TIMES).first() {
         None | Some(Json::Null) => return Ok(Vec::new()),
         Some(Json::Array(items)) => items,
@@ -271,8 +276,7 @@ fn times(event: &Members) -> Result<Vec<i64>, &'static str> {
     let mut times = Vec::new();
     for item in items {
         let text = read_text(item)?.ok_or("WRONG_TYPE")?;
-        let instant: Timestamp = text.parse().map_err(|_| "TIMESTAMP_UNPARSABLE")?;
-        times.push(instant.as_microsecond());
+        times.push(instant(&text, record)?.as_microsecond());
     }
     times.sort_unstable();
     Ok(times)

@@ -44,10 +44,10 @@ fn claim(seconds: &[i64], count: usize, refund_micros: i64) -> Compensation {
 
 fn judge(seconds: &[i64], claims: &[Compensation]) -> Refunds {
     let model = Model::new(&table());
-    let records = claims
-        .iter()
-        .enumerate()
-        .map(|(offset, claim)| record(offset as i64, claim.event(), NOON_US + 60 * SECOND_US));
+    // All of them arrive in the night after, one after the other.
+    let at_us = NOON_US + 13 * 3_600 * SECOND_US;
+    let records = claims.iter().enumerate();
+    let records = records.map(|(offset, claim)| record(offset as i64, claim.event(), at_us));
     Refunds::judge(&model, &clicks(&model, seconds), &records.collect::<Vec<_>>())
 }
 
@@ -78,13 +78,13 @@ fn compensations_are_settled_one_by_one() {
     use State::Refunded;
     let three = [0, 5, 9];
     check(&three, &[claim(&three, 3, 200)], &[(Refunded, 200, false, &[1, 2])]);
-    check(&three, &[claim(&three, 3, 300)], &[(Refunded, 300, true, &[1, 2])]);
-    check(&three, &[claim(&three, 3, 301)], &[(Refunded, 300, true, &[1, 2])]);
+    check(&three, &[claim(&three, 3, 300)], &[(Refunded, 300, true, &[0, 1, 2])]);
+    check(&three, &[claim(&three, 3, 301)], &[(Refunded, 300, true, &[0, 1, 2])]);
     check(&three, &[claim(&three, 3, 1)], &[(Refunded, 1, true, &[1, 2])]);
     check(&three, &[claim(&three, 3, 0)], &[(REJECTED, 0, false, &[])]);
     check(&three, &[claim(&three, 4, 200)], &[(Refunded, 200, true, &[1, 2])]);
     check(&three, &[claim(&three, 2, 200)], &[(Refunded, 200, true, &[1, 2])]);
-    check(&three, &[claim(&[0, 5, 9, 10], 4, 300)], &[(Refunded, 300, true, &[1, 2])]);
+    check(&three, &[claim(&[0, 5, 9, 10], 4, 300)], &[(Refunded, 300, true, &[0, 1, 2])]);
     check(&three, &[claim(&[9, 0, 5], 3, 200)], &[(Refunded, 200, false, &[1, 2])]);
     check(&three, &[claim(&[0, 9], 2, 100)], &[(Refunded, 100, false, &[2])]);
     check(&[0, 0], &[claim(&[0, 0], 2, 100)], &[(Refunded, 100, false, &[1])]);
