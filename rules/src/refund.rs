@@ -1,6 +1,7 @@
-//! Refunds as claimed: approved within what the campaign-day can give back, once its clicks are known.
+//! Refunds as claimed: what the event says, within what the campaign-day and the matched charges can give back, once
+//! the clicks are known.
 
-use crate::sdk::about::{Description, Given, Reason, Source};
+use crate::sdk::about::{Description, Given, Needs, Param, Reason, Source};
 use crate::sdk::compensation::{Compensation, Decision};
 
 const APPROVED: Reason =
@@ -13,37 +14,67 @@ const CLICKS_MISSING: Reason = Reason::new(
 );
 const NOTHING_CLAIMED: Reason =
     Reason::new(3, "NOTHING_CLAIMED", Source::None, "The claimed amount is not above 0.");
-const MORE_THAN_REFUNDABLE: Reason = Reason::new(
+const NOTHING_REFUNDABLE: Reason = Reason::new(
     4,
-    "MORE_THAN_REFUNDABLE",
+    "NOTHING_REFUNDABLE",
     Source::None,
-    "The claim exceeds the charges of the day less what was already given back.",
+    "The day has no charges that were not given back already.",
+);
+const CUT_TO_REFUNDABLE: Reason = Reason::new(
+    5,
+    "CUT_TO_REFUNDABLE",
+    Source::None,
+    "Less than claimed is given back, because the charges of the day or of the clicks are less.",
+);
+const ALREADY_REFUNDED: Reason = Reason::new(
+    6,
+    "ALREADY_REFUNDED",
+    Source::None,
+    "No duplicate that was not given back already is left among the clicks it refers to.",
+);
+const NO_DUPLICATE_MATCHED: Reason = Reason::new(
+    7,
+    "NO_DUPLICATE_MATCHED",
+    Source::None,
+    "No duplicate was found in the ledger, and `hold_to_matched` pays for no others.",
 );
 
-/// Nothing to set.
+const PARAMS: &[Param] = &[Param::toggle("hold_to_matched", false).help(
+    "Whether to give back no more than the duplicates that were found in the ledger have cost.",
+)];
+
+/// What an operator may set.
 #[derive(Clone, Copy, Debug)]
-pub struct Params;
+pub struct Params {
+    pub hold_to_matched: bool,
+}
 
 impl Params {
     #[must_use]
-    pub fn read(_: &Given) -> Self {
-        Self
+    pub fn read(given: &Given) -> Self {
+        Self { hold_to_matched: given.toggle("hold_to_matched") }
     }
 }
 
 #[must_use]
 pub fn describe() -> Description {
-    Description::new("refund-as-claimed", "1.0.0").reasons(&[
-        APPROVED,
-        CLICKS_MISSING,
-        NOTHING_CLAIMED,
-        MORE_THAN_REFUNDABLE,
-    ])
+    Description::new("refund-as-claimed", "1.1.0")
+        .needs(Needs::MATCHED_CHARGES)
+        .params(PARAMS)
+        .reasons(&[
+            APPROVED,
+            CLICKS_MISSING,
+            NOTHING_CLAIMED,
+            NOTHING_REFUNDABLE,
+            CUT_TO_REFUNDABLE,
+            ALREADY_REFUNDED,
+            NO_DUPLICATE_MATCHED,
+        ])
 }
 
 /// Decides one compensation.
 #[must_use]
-pub fn decide(compensation: Compensation<'_>, _: &Params) -> Decision {
+pub fn decide(compensation: Compensation<'_>, params: &Params) -> Decision {
     let claimed = compensation.claimed_micros();
     if claimed <= 0 {
         return Decision::reject(&NOTHING_CLAIMED);
@@ -51,10 +82,38 @@ pub fn decide(compensation: Compensation<'_>, _: &Params) -> Decision {
     if !compensation.clicks_are_complete() {
         return Decision::park(&CLICKS_MISSING);
     }
-    if claimed > compensation.refundable_micros() {
-        return Decision::reject(&MORE_THAN_REFUNDABLE);
+    let mut most = compensation.refundable_micros();
+    if compensation.matched_count() > 0 {
+        let left = compensation.matched_left_micros();
+        if left <= 0 && compensation.matched_micros() > 0 {
+            return Decision::reject(&ALREADY_REFUNDED);
+        }
+        // What overlapping windows share is paid once.
+        most = most.min(left);
     }
-    Decision::approve(claimed, &APPROVED)
+    if most <= 0 {
+        return Decision::reject(&NOTHING_REFUNDABLE);
+    }
+    if params.hold_to_matched {
+        most = most.min(duplicates_micros(&compensation));
+        if most <= 0 {
+            return Decision::reject(&NO_DUPLICATE_MATCHED);
+        }
+    }
+    if claimed <= most {
+        Decision::approve(claimed, &APPROVED)
+    } else {
+        Decision::approve(most, &CUT_TO_REFUNDABLE)
+    }
+}
+
+/// What the duplicates can have cost that were not given back: everything that is left of the matched charges but one
+/// of them, which is taken at the mean.
+fn duplicates_micros(compensation: &Compensation<'_>) -> i64 {
+    let matched = compensation.matched_micros();
+    let count = i64::from(compensation.matched_count()).max(1);
+    let mean = matched / count + i64::from(matched % count > 0);
+    compensation.matched_left_micros().saturating_sub(mean)
 }
 
 #[cfg(test)]

@@ -1,15 +1,34 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::sdk::compensation::{Action, CompensationTable, CompensationTables};
 use crate::sdk::day::DayTable;
 
 const UNIT: i64 = crate::sdk::UNIT_MICROS;
 
-/// Decides claims of one campaign-day of which `refundable` units can be given back.
-fn check(claims: &[(i64, u8)], refundable: i64, expected: &[(Action, i64, Reason)]) {
-    let rows = claims.len();
-    let claimed: Vec<i64> = claims.iter().map(|(units, _)| units * UNIT).collect();
-    let complete: Vec<u8> = claims.iter().map(|(_, complete)| *complete).collect();
-    let (days, refundable) = (vec![0; rows], vec![refundable * UNIT; rows]);
+/// A compensation in units; `matched` is sum, number and what of it is given back already.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    claimed: i64,
+    complete: bool,
+    refundable: i64,
+    matched: (i64, u32, i64),
+}
+
+/// Two duplicates of a click of 1 unit, all of them known, on a day of 10 units.
+const HONEST: Claim = Claim { claimed: 2, complete: true, refundable: 10, matched: (3, 3, 0) };
+
+fn decided(claims: &[Claim], params: &Params) -> Vec<Decision> {
+    let micros = |read: fn(&Claim) -> i64| -> Vec<i64> {
+        claims.iter().map(|claim| read(claim) * UNIT).collect()
+    };
+    let claimed = micros(|claim| claim.claimed);
+    let refundable = micros(|claim| claim.refundable);
+    let matched = micros(|claim| claim.matched.0);
+    let refunded = micros(|claim| claim.matched.2);
+    let counts: Vec<u32> = claims.iter().map(|claim| claim.matched.1).collect();
+    let complete: Vec<u8> = claims.iter().map(|claim| u8::from(claim.complete)).collect();
+    let days = vec![0; claims.len()];
     let tables = CompensationTables {
         days: DayTable { campaign: &[0], ..DayTable::default() },
         compensations: CompensationTable {
@@ -17,33 +36,121 @@ fn check(claims: &[(i64, u8)], refundable: i64, expected: &[(Action, i64, Reason
             claimed_micros: &claimed,
             refundable_micros: &refundable,
             clicks_complete: &complete,
+            matched_micros: &matched,
+            matched_count: &counts,
+            matched_refunded_micros: &refunded,
             ..CompensationTable::default()
         },
         ..CompensationTables::default()
     };
-    let mut found = Vec::new();
-    let take = |decision: Decision| {
-        found.push((decision.action, decision.refund_micros / UNIT, decision.reason));
-    };
-    tables.decide(|compensation| decide(compensation, &Params), take);
-    let expected: Vec<_> =
-        expected.iter().map(|(action, units, reason)| (*action, *units, reason.code())).collect();
-    assert_eq!(found, expected, "{claims:?}");
+    let mut decisions = Vec::new();
+    let take = |decision| decisions.push(decision);
+    tables.decide(|compensation| decide(compensation, params), take);
+    decisions
+}
+
+fn params(hold: bool) -> Params {
+    Params::read(&Given::defaults(PARAMS).with("hold_to_matched", hold))
+}
+
+fn check_with(params: &Params, claims: &[Claim], expected: &[(Action, i64, Reason)]) {
+    let found = decided(claims, params);
+    let found: Vec<_> = found
+        .iter()
+        .map(|decision| (decision.action, decision.refund_micros, decision.reason))
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(action, units, reason)| (*action, *units * UNIT, reason.code()))
+        .collect();
+    assert_eq!(found, expected, "{params:?} {claims:?}");
+}
+
+fn check(claim: Claim, expected: (Action, i64, Reason)) {
+    check_with(&Params::read(&Given::defaults(PARAMS)), &[claim], &[expected]);
+}
+
+fn check_held(claim: Claim, expected: (Action, i64, Reason)) {
+    check_with(&params(true), &[claim], &[expected]);
 }
 
 #[test]
 fn claims_are_paid_within_what_is_left() {
     use Action::{Approve, Park, Reject};
-    check(&[(3, 1)], 10, &[(Approve, 3, APPROVED)]);
-    check(&[(10, 1)], 10, &[(Approve, 10, APPROVED)]);
-    check(&[(11, 1)], 10, &[(Reject, 0, MORE_THAN_REFUNDABLE)]);
-    check(&[(3, 0)], 10, &[(Park, 0, CLICKS_MISSING)]);
-    check(&[(11, 0)], 10, &[(Park, 0, CLICKS_MISSING)]);
-    check(&[(0, 1)], 10, &[(Reject, 0, NOTHING_CLAIMED)]);
-    check(&[(-1, 0)], 10, &[(Reject, 0, NOTHING_CLAIMED)]);
-    check(
-        &[(6, 1), (6, 1), (4, 1)],
-        10,
-        &[(Approve, 6, APPROVED), (Reject, 0, MORE_THAN_REFUNDABLE), (Approve, 4, APPROVED)],
+    check(HONEST, (Approve, 2, APPROVED));
+    check(Claim { claimed: 3, ..HONEST }, (Approve, 3, APPROVED));
+    check(Claim { claimed: 4, ..HONEST }, (Approve, 3, CUT_TO_REFUNDABLE));
+    check(Claim { refundable: 2, ..HONEST }, (Approve, 2, APPROVED));
+    check(Claim { refundable: 1, ..HONEST }, (Approve, 1, CUT_TO_REFUNDABLE));
+    check(Claim { refundable: 0, ..HONEST }, (Reject, 0, NOTHING_REFUNDABLE));
+    check(Claim { claimed: 0, ..HONEST }, (Reject, 0, NOTHING_CLAIMED));
+    check(Claim { claimed: -1, ..HONEST }, (Reject, 0, NOTHING_CLAIMED));
+    check(Claim { complete: false, ..HONEST }, (Park, 0, CLICKS_MISSING));
+    check(Claim { complete: false, refundable: 0, ..HONEST }, (Park, 0, CLICKS_MISSING));
+    check(Claim { complete: false, claimed: 0, ..HONEST }, (Reject, 0, NOTHING_CLAIMED));
+    check(Claim { complete: false, matched: (3, 3, 3), ..HONEST }, (Park, 0, CLICKS_MISSING));
+}
+
+#[test]
+fn matched_charges_are_paid_once() {
+    use Action::{Approve, Reject};
+    check(Claim { matched: (3, 3, 1), ..HONEST }, (Approve, 2, APPROVED));
+    check(Claim { matched: (3, 3, 2), ..HONEST }, (Approve, 1, CUT_TO_REFUNDABLE));
+    check(Claim { matched: (3, 3, 3), ..HONEST }, (Reject, 0, ALREADY_REFUNDED));
+    check(Claim { matched: (3, 3, 3), refundable: 0, ..HONEST }, (Reject, 0, ALREADY_REFUNDED));
+    check(Claim { matched: (1, 1, 1), ..HONEST }, (Reject, 0, ALREADY_REFUNDED));
+    // Clicks that cost nothing were not given back either.
+    check(Claim { matched: (0, 3, 0), ..HONEST }, (Reject, 0, NOTHING_REFUNDABLE));
+    // Without matches the claim is taken at its word.
+    check(Claim { matched: (0, 0, 0), ..HONEST }, (Approve, 2, APPROVED));
+    check(Claim { claimed: 12, matched: (0, 0, 0), ..HONEST }, (Approve, 10, CUT_TO_REFUNDABLE));
+}
+
+#[test]
+fn held_to_matches_only_duplicates_are_paid() {
+    use Action::{Approve, Reject};
+    check_held(HONEST, (Approve, 2, APPROVED));
+    check_held(Claim { claimed: 1, ..HONEST }, (Approve, 1, APPROVED));
+    check_held(Claim { claimed: 3, ..HONEST }, (Approve, 2, CUT_TO_REFUNDABLE));
+    check_held(Claim { refundable: 1, ..HONEST }, (Approve, 1, CUT_TO_REFUNDABLE));
+    check_held(Claim { matched: (3, 3, 1), ..HONEST }, (Approve, 1, CUT_TO_REFUNDABLE));
+    check_held(Claim { matched: (3, 3, 2), ..HONEST }, (Reject, 0, NO_DUPLICATE_MATCHED));
+    check_held(Claim { matched: (3, 3, 3), ..HONEST }, (Reject, 0, ALREADY_REFUNDED));
+    check_held(Claim { matched: (1, 1, 0), ..HONEST }, (Reject, 0, NO_DUPLICATE_MATCHED));
+    check_held(Claim { matched: (0, 0, 0), ..HONEST }, (Reject, 0, NO_DUPLICATE_MATCHED));
+}
+
+#[test]
+fn what_one_takes_the_next_cannot() {
+    use Action::{Approve, Reject};
+    let claim = |claimed| Claim { claimed, matched: (0, 0, 0), ..HONEST };
+    check_with(
+        &params(false),
+        &[claim(6), claim(6), claim(4)],
+        &[(Approve, 6, APPROVED), (Approve, 4, CUT_TO_REFUNDABLE), (Reject, 0, NOTHING_REFUNDABLE)],
     );
+}
+
+proptest! {
+    #[test]
+    fn no_decision_exceeds_the_claim_the_day_or_the_charges(
+        claimed in -2..20_i64,
+        refundable in 0..20_i64,
+        count in 0..6_u32,
+        price in 0..5_i64,
+        refunded in 0..30_i64,
+        complete: bool,
+        hold: bool,
+    ) {
+        let sum = i64::from(count) * price;
+        let matched = (sum, count, refunded.min(sum));
+        let claim = Claim { claimed, complete, refundable, matched };
+        let decision = decided(&[claim], &params(hold))[0];
+        let refund = decision.refund_micros;
+        prop_assert_eq!(decision.action == Action::Approve, refund > 0);
+        prop_assert!((0..=claimed.max(0) * UNIT).contains(&refund));
+        prop_assert!(refund <= refundable * UNIT);
+        prop_assert!(count == 0 || refund <= (sum - matched.2) * UNIT);
+        prop_assert!(!hold || refund <= (sum - price).max(0) * UNIT);
+    }
 }

@@ -136,10 +136,17 @@ impl<'t> Compensation<'t> {
         asked(self.tables.compensations.matched_count, self.row, "matched-charges")
     }
 
-    /// What was already refunded of the matched charges.
+    /// What was already refunded of the matched charges; all of them when no duplicate is left, because the earliest
+    /// charge is none.
     #[must_use]
     pub fn matched_refunded_micros(&self) -> i64 {
         asked(self.tables.compensations.matched_refunded_micros, self.row, "matched-charges")
+    }
+
+    /// What of the matched charges can still be given back.
+    #[must_use]
+    pub fn matched_left_micros(&self) -> i64 {
+        self.matched_micros().saturating_sub(self.matched_refunded_micros())
     }
 
     /// Rule generation that priced the matched charges; `None` when there are none or several.
