@@ -24,6 +24,11 @@ pub enum Metric {
     OutboxWaiting,
     OutboxOldestSeconds,
     SpendPublished,
+    Settlements,
+    RefundedMicros,
+    RefundLatency,
+    CompensationsWaiting,
+    DeadLettersPublished,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -47,7 +52,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -67,6 +72,11 @@ impl Metric {
         Self::OutboxWaiting,
         Self::OutboxOldestSeconds,
         Self::SpendPublished,
+        Self::Settlements,
+        Self::RefundedMicros,
+        Self::RefundLatency,
+        Self::CompensationsWaiting,
+        Self::DeadLettersPublished,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -105,6 +115,11 @@ impl Metric {
             Self::OutboxWaiting => "tollgate_outbox_waiting",
             Self::OutboxOldestSeconds => "tollgate_outbox_oldest_seconds",
             Self::SpendPublished => "tollgate_spend_published_total",
+            Self::Settlements => "tollgate_compensations_settled_total",
+            Self::RefundedMicros => "tollgate_refunded_micros_total",
+            Self::RefundLatency => "tollgate_refund_latency_seconds",
+            Self::CompensationsWaiting => "tollgate_compensations_waiting",
+            Self::DeadLettersPublished => "tollgate_dead_letters_published_total",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -184,6 +199,23 @@ impl Metric {
                 Unit::Count,
                 "spends written to Redis (label result: written, failed, dropped)",
             ),
+            Self::Settlements => (
+                Counter,
+                Unit::Count,
+                "compensations by what became of them (label state: REFUNDED, REJECTED, EXPIRED)",
+            ),
+            Self::RefundedMicros => (Counter, Unit::Count, "sum of refunds in micros"),
+            Self::RefundLatency => (
+                Histogram,
+                Unit::Seconds,
+                "time from the timestamp of a compensation to its committed refund",
+            ),
+            Self::CompensationsWaiting => {
+                (Gauge, Unit::Count, "compensations that wait for their clicks, or to be settled")
+            }
+            Self::DeadLettersPublished => {
+                (Counter, Unit::Count, "dead letters written to their topics by this host")
+            }
             Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
             Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),
             Self::RuleFuel => (Counter, Unit::Count, "fuel used by rules (label world)"),

@@ -6,13 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow, bail};
 use tollgate_domain::rule::World;
-use tollgate_engine::{AdmissionError, Engine, EngineLimits, Module, Notifier, Rule, RuleSet};
+use tollgate_engine::{
+    AdmissionError, Engine, EngineLimits, Module, Notifier, Refunder, Rule, RuleSet,
+};
 use tollgate_ledger::{self as ledger, Ledger};
 
 use crate::config::Config;
 
 /// Worlds that a generation must have.
-const WORLDS: [World; 3] = [World::Pricing, World::Threshold, World::Notification];
+const WORLDS: [World; 4] = World::ALL;
 
 /// Admitted modules remembered at most.
 const ADMITTED_MAX: usize = 32;
@@ -26,6 +28,12 @@ pub struct ActiveRules {
 /// The rule that words messages, of one generation.
 pub struct ActiveNotifier {
     pub notifier: Notifier,
+    pub generation: u64,
+}
+
+/// The rule that decides about refunds, of one generation.
+pub struct ActiveRefunder {
+    pub refunder: Refunder,
     pub generation: u64,
 }
 
@@ -139,6 +147,16 @@ impl RuleLoader {
         Ok(ActiveNotifier { notifier: Notifier::new(rule)?, generation: active.number })
     }
 
+    /// Loads the active rule that decides about refunds.
+    ///
+    /// # Errors
+    /// As `load_active`.
+    pub async fn load_refunder(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRefunder> {
+        let active = active(ledger).await?;
+        let rule = self.load_part(ledger, &active, World::Refund).await?;
+        Ok(ActiveRefunder { refunder: Refunder::new(rule)?, generation: active.number })
+    }
+
     async fn load_part(
         &self,
         ledger: &mut Ledger,
@@ -196,7 +214,7 @@ impl RuleLoader {
             World::Pricing => rules.pricing.iter(),
             World::Threshold => rules.threshold.iter(),
             World::Notification => rules.notification.iter(),
-            World::Refund => Default::default(),
+            World::Refund => rules.refund.iter(),
         };
         let params = given.map(|(name, text)| (name.clone(), text.0.clone())).collect();
         Ok(FolderRule { module, bytes, params })

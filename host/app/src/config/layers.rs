@@ -13,11 +13,12 @@ use super::{Config, ParamText};
 const PREFIX: &str = "TOLLGATE__";
 
 /// Tables in which any name may stand, and whether a name's underscores in the environment mean dots.
-const OPEN_TABLES: [(&str, bool); 7] = [
+const OPEN_TABLES: [(&str, bool); 8] = [
     ("kafka.properties", true),
     ("kafka.property_files", true),
     ("rules.pricing", false),
     ("rules.threshold", false),
+    ("rules.refund", false),
     ("rules.notification", false),
     ("slack.routes", false),
     ("email.routes", false),

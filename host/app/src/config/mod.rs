@@ -14,7 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::ConfigErrors;
-pub use notify::{Budget, CampaignEvents, Email, EmailRoute, Notify, Slack, SlackRoute};
+pub use notify::{
+    Budget, CampaignEvents, Compensation, DeadLetters, Email, EmailRoute, Notify, Slack, SlackRoute,
+};
 pub use schema::json_schema;
 pub use secret::{masked_path, masked_property, masked_url};
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub rules: Rules,
     pub fence: Fence,
     pub budget: Budget,
+    pub compensation: Compensation,
+    pub dead_letters: DeadLetters,
     pub notify: Notify,
     pub slack: Slack,
     pub email: Email,
@@ -118,6 +122,7 @@ pub struct Rules {
     pub backstop_ms: u32,
     pub pricing: BTreeMap<String, ParamText>,
     pub threshold: BTreeMap<String, ParamText>,
+    pub refund: BTreeMap<String, ParamText>,
     pub notification: BTreeMap<String, ParamText>,
 }
 

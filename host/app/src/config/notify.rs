@@ -1,4 +1,4 @@
-//! Sections about telling people and neighbours.
+//! Sections about refunds, dead letters, and telling people and neighbours.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,26 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     pub look_ms: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compensation {
+    pub enabled: bool,
+    pub topic: String,
+    pub group: String,
+    pub lanes: u32,
+    pub first_sight: super::FirstSight,
+    pub settle_s: u32,
+    pub expire_s: u32,
+    pub look_ms: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    pub publish: bool,
+    pub topic_suffix: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

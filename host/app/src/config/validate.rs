@@ -19,7 +19,7 @@ pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
 
 fn ranges(config: &Config, errors: &mut ConfigErrors) {
     let Config { kafka, decode, ledger, batch, redis, rules, shutdown, .. } = config;
-    let Config { budget, notify, slack, .. } = config;
+    let Config { budget, compensation, notify, slack, .. } = config;
     let mut range = |key: &str, value: u64, lowest: u64, highest: u64| {
         if !(lowest..=highest).contains(&value) {
             errors.add(key, format!("is {value}, allowed is {lowest} to {highest}"));
@@ -52,6 +52,11 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     range("rules.backstop_ms", rules.backstop_ms.into(), 100, 60_000);
     range("shutdown.drain_ms", shutdown.drain_ms.into(), 100, 600_000);
     range("budget.look_ms", budget.look_ms.into(), 50, 3_600_000);
+    range("compensation.lanes", compensation.lanes.into(), 1, 64);
+    range("compensation.settle_s", compensation.settle_s.into(), 0, 86_400);
+    let settle = compensation.settle_s.into();
+    range("compensation.expire_s", compensation.expire_s.into(), settle, 30 * 86_400);
+    range("compensation.look_ms", compensation.look_ms.into(), 50, 3_600_000);
     range("notify.poll_ms", notify.poll_ms.into(), 10, 60_000);
     range("notify.lease_ms", notify.lease_ms.into(), 1_000, 600_000);
     range("notify.attempts_max", notify.attempts_max.into(), 1, 1_000);
@@ -104,11 +109,18 @@ fn texts(config: &Config, errors: &mut ConfigErrors) {
         ("kafka.brokers", &config.kafka.brokers),
         ("kafka.topic", &config.kafka.topic),
         ("kafka.group", &config.kafka.group),
+        ("compensation.topic", &config.compensation.topic),
+        ("compensation.group", &config.compensation.group),
+        ("dead_letters.topic_suffix", &config.dead_letters.topic_suffix),
         ("rules.dir", &config.rules.dir),
     ] {
         if text.trim().is_empty() {
             errors.add(key, "must not be empty");
         }
+    }
+    let (kafka, compensation) = (&config.kafka, &config.compensation);
+    if kafka.topic == compensation.topic {
+        errors.add("compensation.topic", "must be another topic than kafka.topic");
     }
     if !["postgres://", "postgresql://", "sqlite:"].iter().any(|s| config.ledger.url.starts_with(s))
     {

@@ -50,11 +50,11 @@ impl Gather {
             Err(RecvTimeoutError::Timeout) => return Taken::Nothing,
             Err(RecvTimeoutError::Disconnected) => return Taken::End,
         };
-        let mut clicks = first.slice.clicks.len();
+        let mut items = first.slice.items();
         let mut taken = vec![first];
-        while clicks < self.clicks_max {
+        while items < self.clicks_max {
             let Ok(delivery) = self.deliveries.try_recv() else { break };
-            clicks += delivery.slice.clicks.len();
+            items += delivery.slice.items();
             taken.push(delivery);
         }
         Taken::Batch(self.sort_out(taken))

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tollgate_domain::book::Book;
 use tollgate_domain::money::ratio_ppm;
 use tollgate_domain::plan::{CrossingKind, Plan};
+use tollgate_domain::refund::RefundPlan;
 use tollgate_domain::rule::World;
 use tollgate_engine::CallStats;
 
@@ -53,6 +54,10 @@ pub struct Figures {
     pub retries: u64,
     pub rule_faults: u64,
     pub generation: u64,
+    /// Compensations that this host has paid, what they gave back, and those it has not paid.
+    pub refunds: u64,
+    pub refunded_micros: i64,
+    pub refunds_refused: u64,
     /// Messages that their receivers have accepted from this host, and messages it has given up.
     pub messages_sent: u64,
     pub messages_given_up: u64,
@@ -133,6 +138,25 @@ impl Stats {
     pub fn looked(&self, plan: &Plan<'_>) {
         self.lock().figures.take_crossings(plan);
         count_crossings(plan);
+    }
+
+    /// Takes in a settled compensation, `latency_us` after its timestamp.
+    pub fn settled(&self, plan: &RefundPlan, latency_us: i64) {
+        let refund = plan.refund.0;
+        let mut inner = self.lock();
+        let figures = &mut inner.figures;
+        if refund > 0 {
+            figures.refunds += 1;
+            figures.refunded_micros = figures.refunded_micros.saturating_add(refund);
+        } else {
+            figures.refunds_refused += 1;
+        }
+        drop(inner);
+        counter!(Metric::Settlements.name(), "state" => plan.state).increment(1);
+        counter!(Metric::RefundedMicros.name()).increment(u64::try_from(refund).unwrap_or(0));
+        if refund > 0 {
+            histogram!(Metric::RefundLatency.name()).record(latency_us.max(0) as f64 / 1e6);
+        }
     }
 
     /// Says whether this host is the one that sends messages.

@@ -45,8 +45,10 @@ pub struct WriterParts {
     pub rule_rows_max: usize,
     pub clock: Clock,
     pub stats: Arc<Stats>,
-    /// Wakes whoever sends messages.
-    pub wake: Arc<Notify>,
+    /// Ring when something was written for others: to the outbox, a compensation, a dead letter.
+    pub outbox: Arc<Notify>,
+    pub compensations: Arc<Notify>,
+    pub dead_letters: Arc<Notify>,
     /// Writes spends to Redis when that is wanted.
     pub spend: Option<SpendPublisher>,
     /// Set when the host gives up waiting for a drain.
@@ -237,8 +239,14 @@ impl Writer {
         }
         let now_us = self.parts.clock.now_us();
         self.parts.stats.committed(plan, &self.state.book, now_us, took, path);
-        if !plan.outbox.is_empty() {
-            self.parts.wake.notify_one();
+        for (is_none, bell) in [
+            (plan.outbox.is_empty(), &self.parts.outbox),
+            (plan.compensations.is_empty(), &self.parts.compensations),
+            (plan.dead.is_empty(), &self.parts.dead_letters),
+        ] {
+            if !is_none {
+                bell.notify_one();
+            }
         }
         if let Some(spend) = &self.parts.spend {
             spend.publish(plan, &self.state.book, now_us);

@@ -1,0 +1,72 @@
+//! From the configuration to what the parts of the host are made of.
+
+use anyhow::Context as _;
+use tollgate_domain::event::DecodeLimits;
+use tollgate_domain::fence::FenceLimits;
+use tollgate_domain::money::{self, Micros};
+use tollgate_domain::slice::Reading;
+use tollgate_stream::{FirstSight, StreamConfig};
+
+use crate::config::{self, Config};
+
+/// Name of this process for people who look at the ledger.
+pub(super) fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), std::process::id())
+}
+
+/// How clicks are read.
+pub(super) fn stream_config(config: &Config) -> StreamConfig {
+    let (kafka, decode) = (&config.kafka, &config.decode);
+    StreamConfig {
+        brokers: kafka.brokers.clone(),
+        group: kafka.group.clone(),
+        topic: kafka.topic.clone(),
+        client_id: kafka.client_id.clone(),
+        lanes: kafka.lanes as usize,
+        poll_records_max: kafka.poll_records_max as usize,
+        poll_records_behind_max: kafka.poll_records_behind_max as usize,
+        session_timeout_ms: kafka.session_timeout_ms,
+        first_sight: first_sight(kafka.first_sight),
+        topic_ids: kafka.topic_ids,
+        properties: kafka.properties.clone(),
+        decode: DecodeLimits {
+            payload_bytes_max: decode.payload_bytes_max as usize,
+            text_bytes_max: decode.text_bytes_max as usize,
+            age_ms_max: i64::from(decode.age_hours_max) * 3_600_000,
+            ahead_ms_max: i64::from(decode.ahead_minutes_max) * 60_000,
+        },
+        ..StreamConfig::default()
+    }
+}
+
+/// How compensations are read.
+pub(super) fn compensation_stream(config: &Config) -> StreamConfig {
+    let settings = &config.compensation;
+    StreamConfig {
+        group: settings.group.clone(),
+        topic: settings.topic.clone(),
+        client_id: format!("{}-compensation", config.kafka.client_id),
+        lanes: settings.lanes as usize,
+        first_sight: first_sight(settings.first_sight),
+        reading: Reading::Compensations,
+        ..stream_config(config)
+    }
+}
+
+fn first_sight(wanted: config::FirstSight) -> FirstSight {
+    match wanted {
+        config::FirstSight::Latest => FirstSight::Latest,
+        config::FirstSight::Earliest => FirstSight::Earliest,
+    }
+}
+
+/// The money fence.
+pub(super) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
+    let fence = &config.fence;
+    let floor = money::parse_scaled(&fence.pause_floor).context("fence.pause_floor")?;
+    Ok(FenceLimits {
+        charge_max: Micros(money::parse_scaled(&fence.charge_max).context("fence.charge_max")?),
+        pause_floor_ppm: u32::try_from(floor).context("fence.pause_floor")?,
+    })
+}

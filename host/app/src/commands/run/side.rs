@@ -1,0 +1,176 @@
+//! What goes on beside the charging: looks at budgets, refunds, messages, dead letters on their way to their topics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tollgate_domain::refund::RefundLimits;
+use tollgate_ledger::{Ledger, LedgerConfig};
+use tollgate_stream::Publisher;
+
+use super::settings::{fence_limits, owner};
+use super::{Host, ledger_config};
+use crate::dead_letters::{self, DeadLetterParts};
+use crate::looks::{self, LookParts};
+use crate::pipeline::clock::Clock;
+use crate::pipeline::hints::Hints;
+use crate::pipeline::stats::Stats;
+use crate::refunds::{self, RefundParts};
+use crate::relay::{self, RelayParts, Routes};
+
+/// What the parts of the host have in common.
+pub(super) struct Shared {
+    pub(super) stats: Arc<Stats>,
+    pub(super) clock: Clock,
+    /// Rings when something was written to the outbox.
+    pub(super) outbox: Arc<Notify>,
+    /// Rings when a compensation has come in.
+    pub(super) compensations: Arc<Notify>,
+    /// Rings when a dead letter was written.
+    pub(super) dead_letters: Arc<Notify>,
+}
+
+impl Shared {
+    pub(super) fn new(stats: Arc<Stats>) -> Self {
+        Self {
+            stats,
+            clock: Clock::default(),
+            outbox: Arc::default(),
+            compensations: Arc::default(),
+            dead_letters: Arc::default(),
+        }
+    }
+}
+
+pub(super) struct SideTasks {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl SideTasks {
+    pub(super) async fn start(
+        host: &Host,
+        ledger: &mut Ledger,
+        shared: &Shared,
+    ) -> anyhow::Result<Self> {
+        let config = &host.config;
+        let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
+        side.look(host, ledger, shared).await?;
+        if config.compensation.enabled {
+            side.refund(host, ledger, shared).await?;
+        }
+        if config.notify.enabled {
+            let routes = Routes::new(config).map_err(super::wrong)?;
+            // A message may be sent twice, and a charge must not wait for the disk because of one.
+            let ledger = LedgerConfig { early_commits: true, ..ledger_config(config) };
+            let relay = RelayParts {
+                ledger,
+                loader: Arc::clone(&host.loader),
+                settings: config.notify.clone(),
+                routes: Arc::new(routes),
+                owner: owner(),
+                stats: Arc::clone(&shared.stats),
+                wake: Arc::clone(&shared.outbox),
+            };
+            side.tasks.push(tokio::spawn(relay::run(relay, side.stop.clone())));
+        }
+        if config.dead_letters.publish {
+            side.publish_dead_letters(host, shared)?;
+        }
+        Ok(side)
+    }
+
+    async fn look(
+        &mut self,
+        host: &Host,
+        ledger: &mut Ledger,
+        shared: &Shared,
+    ) -> anyhow::Result<()> {
+        let (config, fence) = (&host.config, fence_limits(&host.config)?);
+        let look = LookParts {
+            ledger: ledger_config(config),
+            loader: Arc::clone(&host.loader),
+            rules: host.loader.load_active(ledger).await?,
+            hints: Hints::new(&config.redis, fence.charge_max).context("redis.url")?,
+            fence,
+            rule_rows_max: config.rules.rows_max as usize,
+            stats: Arc::clone(&shared.stats),
+            wake: Arc::clone(&shared.outbox),
+            period: Duration::from_millis(config.budget.look_ms.into()),
+        };
+        let stop = self.stop.clone();
+        self.on_one_thread(move || looks::run(look, stop));
+        Ok(())
+    }
+
+    async fn refund(
+        &mut self,
+        host: &Host,
+        ledger: &mut Ledger,
+        shared: &Shared,
+    ) -> anyhow::Result<()> {
+        let settings = &host.config.compensation;
+        let us = |seconds: u32| i64::from(seconds) * 1_000_000;
+        let refund = RefundParts {
+            ledger: ledger_config(&host.config),
+            loader: Arc::clone(&host.loader),
+            rule: host.loader.load_refunder(ledger).await?,
+            limits: RefundLimits {
+                settle_us: us(settings.settle_s),
+                expire_us: us(settings.expire_s),
+            },
+            stats: Arc::clone(&shared.stats),
+            arrived: Arc::clone(&shared.compensations),
+            outbox: Arc::clone(&shared.outbox),
+            dead_letters: Arc::clone(&shared.dead_letters),
+            period: Duration::from_millis(settings.look_ms.into()),
+        };
+        let stop = self.stop.clone();
+        self.on_one_thread(move || refunds::run(refund, stop));
+        Ok(())
+    }
+
+    fn publish_dead_letters(&mut self, host: &Host, shared: &Shared) -> anyhow::Result<()> {
+        let (config, kafka) = (&host.config, &host.config.kafka);
+        let deadline = Duration::from_millis(config.notify.deadline_ms.into());
+        let publisher =
+            Publisher::start(&kafka.brokers, &kafka.client_id, &kafka.properties, deadline)
+                .context("the producer of dead letters cannot start")?;
+        let group = |topic: &str| {
+            let is_compensation = topic == config.compensation.topic;
+            if is_compensation { &config.compensation.group } else { &kafka.group }.clone()
+        };
+        let topics = [&kafka.topic, &config.compensation.topic];
+        let parts = DeadLetterParts {
+            // A letter may be published twice, with the same headers.
+            ledger: LedgerConfig { early_commits: true, ..ledger_config(config) },
+            publisher,
+            suffix: config.dead_letters.topic_suffix.clone(),
+            groups: topics.into_iter().map(|topic| (topic.clone(), group(topic))).collect(),
+            owner: owner(),
+            lease: Duration::from_millis(config.notify.lease_ms.into()),
+            wake: Arc::clone(&shared.dead_letters),
+        };
+        self.tasks.push(tokio::spawn(dead_letters::run(parts, self.stop.clone())));
+        Ok(())
+    }
+
+    /// What remembers rows of the ledger stays on one thread, as the writer does.
+    fn on_one_thread<F: Future<Output = ()>>(&mut self, task: impl FnOnce() -> F + Send + 'static) {
+        let runtime = tokio::runtime::Handle::current();
+        self.tasks.push(tokio::task::spawn_blocking(move || runtime.block_on(task())));
+    }
+
+    /// Lets them end what they are at; one request takes `notify.deadline_ms` at most.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task ended unexpectedly");
+            }
+        }
+    }
+}

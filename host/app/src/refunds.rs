@@ -1,0 +1,165 @@
+//! Refunds: compensations that have come in are settled, as soon as the ledger has the clicks they mean.
+//!
+//! A compensation waits in the ledger, so it does not matter whether it came before its clicks. Any host settles it:
+//! it locks the balance and the day, asks the refund rule, and writes everything that follows in that transaction.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use metrics::gauge;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tollgate_domain::refund::{self, RefundLimits, RefundPlan};
+use tollgate_domain::rule::{RuleError, World};
+use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
+
+use crate::metrics::Metric;
+use crate::pipeline::stats::Stats;
+use crate::rules::{ActiveRefunder, RuleLoader};
+
+/// Compensations of one turn at most.
+const TURN_MAX: usize = 100;
+
+/// Everything that settling needs.
+pub struct RefundParts {
+    pub ledger: LedgerConfig,
+    pub loader: Arc<RuleLoader>,
+    pub rule: ActiveRefunder,
+    pub limits: RefundLimits,
+    pub stats: Arc<Stats>,
+    /// Rings when this host has taken a compensation in.
+    pub arrived: Arc<Notify>,
+    /// To be rung when something was written for others.
+    pub outbox: Arc<Notify>,
+    pub dead_letters: Arc<Notify>,
+    pub period: Duration,
+}
+
+struct Settler {
+    parts: RefundParts,
+    ledger: Ledger,
+}
+
+/// Settles until it is stopped. Whatever fails is tried again.
+pub async fn run(parts: RefundParts, stop: CancellationToken) {
+    let Some(ledger) = stop.run_until_cancelled(open(&parts)).await else { return };
+    let mut settler = Settler { parts, ledger };
+    // A turn is never cut short, because an operation that is dropped halfway costs the connection.
+    while !stop.is_cancelled() {
+        if let Err(error) = settler.turn().await {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "compensations cannot be settled; trying again");
+            stop.run_until_cancelled(tokio::time::sleep(settler.parts.period)).await;
+            if let Err(error) = settler.ledger.reopen().await {
+                tracing::warn!(%error, "the ledger cannot be opened");
+            }
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = settler.parts.arrived.notified() => {}
+            () = tokio::time::sleep(settler.parts.period) => {}
+        }
+    }
+}
+
+async fn open(parts: &RefundParts) -> Ledger {
+    loop {
+        match Ledger::open(&parts.ledger).await {
+            Ok(ledger) => return ledger,
+            Err(error) => tracing::warn!(%error, "refunds wait for the ledger; trying again"),
+        }
+        tokio::time::sleep(parts.period).await;
+    }
+}
+
+impl Settler {
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        loop {
+            let waiting = self.ledger.waiting_compensations(TURN_MAX).await?;
+            for compensation in &waiting {
+                self.settle(compensation).await?;
+            }
+            if waiting.len() < TURN_MAX {
+                break;
+            }
+        }
+        let depth = self.ledger.compensation_depth().await?;
+        gauge!(Metric::CompensationsWaiting.name()).set(depth.waiting as f64);
+        Ok(())
+    }
+
+    async fn settle(&mut self, compensation: &WaitingCompensation) -> anyhow::Result<()> {
+        let settled = self.try_settle(compensation).await;
+        match settled {
+            // Another host was faster, or somebody has changed what it was decided on; the next turn sees it.
+            Ok(()) | Err(SettleError::Ledger(LedgerError::Stale(_))) => Ok(()),
+            Err(SettleError::Ledger(LedgerError::GenerationChanged { .. })) => {
+                let rule = self.parts.loader.load_refunder(&mut self.ledger).await;
+                self.parts.rule = rule.context("the active refund rule cannot be loaded")?;
+                Ok(())
+            }
+            Err(SettleError::Ledger(error)) => Err(error.into()),
+            Err(SettleError::Rule(error)) => {
+                self.ledger.rollback().await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn try_settle(&mut self, waiting: &WaitingCompensation) -> Result<(), SettleError> {
+        let (limits, generation) = (self.parts.limits, self.parts.rule.generation);
+        let plan = match &waiting.campaign {
+            Some(campaign) => {
+                let day = refund::day_key(&waiting.row.event, campaign);
+                let Some(facts) = self.ledger.lock_refund(waiting, &day, generation).await? else {
+                    return Ok(());
+                };
+                let rule = &mut self.parts.rule.refunder;
+                refund::decide(waiting.id, &waiting.row, &facts, &limits, rule)?
+            }
+            None => {
+                let now_us = self.ledger.clock_us().await?;
+                let waited_us = now_us - waiting.received_at_us;
+                let (id, row) = (waiting.id, &waiting.row);
+                refund::decide_unknown(id, row, generation, now_us, waited_us, &limits)
+            }
+        };
+        self.ledger.apply_refund(&plan, self.parts.period).await?;
+        if plan.state != refund::state::WAITING {
+            self.after_commit(&plan, waiting);
+        }
+        Ok(())
+    }
+
+    fn after_commit(&mut self, plan: &RefundPlan, waiting: &WaitingCompensation) {
+        let latency_us = host_us() - waiting.row.event.occurred_at_us;
+        self.parts.stats.settled(plan, latency_us);
+        let calls = self.parts.rule.refunder.take_stats();
+        self.parts.stats.called(World::Refund, &calls);
+        if !plan.outbox.is_empty() {
+            self.parts.outbox.notify_one();
+        }
+        if plan.dead.is_some() {
+            self.parts.dead_letters.notify_one();
+        }
+        let (campaign, state) = (&waiting.row.event.campaign, plan.state);
+        let (refund, reason, detail) = (plan.refund, &plan.reason, &plan.detail);
+        tracing::info!(campaign, state, %refund, reason, detail, "a compensation is settled");
+    }
+}
+
+fn host_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Why a compensation was not settled.
+#[derive(Debug, thiserror::Error)]
+enum SettleError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
