@@ -1,8 +1,8 @@
 //! What writing a batch costs in Postgres over TCP: `cargo run --release -p tollgate-ledger --example write_cost`.
 //!
 //! 1,000 advertisers and 5,000 campaigns, drawn uniformly, which is the worst case because updates cost per key. The
-//! server is private and durable unless `TOLLGATE_TEST_POSTGRES_URL` names another. Arguments choose batch sizes; any other
-//! argument is SQL for the empty tables, to see what something in them costs.
+//! server is private and durable unless `TOLLGATE_TEST_POSTGRES_URL` names another. Arguments choose batch sizes; any
+//! other argument is SQL for the empty tables, to see what something in them costs.
 
 #[path = "../tests/ledger/support/plans.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]

@@ -1,8 +1,8 @@
 //! Compensations and refunds. The transaction that moves a partition's progress stores compensations; any host settles
 //! them later, each in one transaction with the money that it moves.
 //!
-//! Locks are taken in one order: the activation of rules, the compensation, the balance, the day, the campaign. Charging
-//! and storing take those that they need in the same order, after the progress, which settling does not touch.
+//! Locks are taken in one order: activation of rules, compensation, balance, day, campaign. Charging and storing take
+//! those that they need in the same order, after the progress, which settling does not touch.
 
 mod facts;
 mod intake;

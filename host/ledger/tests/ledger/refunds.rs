@@ -51,7 +51,7 @@ async fn a_compensation_is_stored_once(kind: Kind) {
     let held = acquire_compensations(&mut ledger, 0).await;
     let plan = intake(&held, &[one.clone(), two, again.clone()]);
     ledger.apply(&plan).await.unwrap();
-    store(&mut ledger, 1, &[again.clone()]).await;
+    store(&mut ledger, 1, &[again]).await;
     let stored = ["0 0 WAITING", "0 1 WAITING", "0 2 REPEATED", "1 0 REPEATED"];
     assert_eq!(site.rows(STATES).await, stored);
     assert_eq!(ledger.apply(&plan).await.unwrap_err().code(), "FENCED");
@@ -149,7 +149,12 @@ async fn a_refund_moves_everything_at_once(kind: Kind) {
     .await;
     check("SELECT CAST(spent_micros AS TEXT) FROM campaign_daily_spend WHERE campaign_id = 'campaign_2'", "104").await;
     check("SELECT CAST(kafka_offset AS TEXT) FROM refunded_charges", "6").await;
-    check("SELECT state || ' ' || settled_reason || ' ' || CAST(refund_micros AS TEXT) FROM compensations WHERE settled_at IS NOT NULL", "REFUNDED DUPLICATES 104").await;
+    check(
+        "SELECT state || ' ' || settled_reason || ' ' || CAST(refund_micros AS TEXT) FROM compensations
+         WHERE settled_at IS NOT NULL",
+        "REFUNDED DUPLICATES 104",
+    )
+    .await;
     audited(&site).await;
     assert_eq!(ledger.compensation_depth().await.unwrap(), CompensationDepth::default());
 }
