@@ -113,7 +113,8 @@ pub struct NearBudget {
 }
 
 impl Setup {
-    /// A host on `topic` with the shipped rules, reading the topic from its beginning.
+    /// A host on `topic` with the shipped rules, reading the topic from its beginning. It has no topics for
+    /// compensations and dead letters.
     #[must_use]
     pub fn new(brokers: &str, topic: &str, ledger_url: &str) -> Self {
         Self {
@@ -124,8 +125,26 @@ impl Setup {
             redis_url: String::new(),
             rules_dir: workspace().join("target/rules"),
             first_sight: "earliest",
-            keys: Vec::new(),
+            keys: vec![
+                ("compensation.enabled", "false".to_owned()),
+                ("dead_letters.publish", "false".to_owned()),
+            ],
         }
+    }
+
+    /// Pays back what compensations of this topic say, from its beginning.
+    #[must_use]
+    pub fn compensations(self, topic: &str) -> Self {
+        self.key("compensation.enabled", "true")
+            .key("compensation.topic", format!("{topic:?}"))
+            .key("compensation.group", format!("\"{topic}-group\""))
+            .key("compensation.first_sight", "\"earliest\"")
+    }
+
+    /// Writes dead letters to topics of their own, which have to exist.
+    #[must_use]
+    pub fn dead_letter_topics(self) -> Self {
+        self.key("dead_letters.publish", "true")
     }
 
     /// Adds or replaces a further key; `value` is TOML.

@@ -10,9 +10,10 @@ use super::host::{Host, Setup};
 use super::ledger::Ledger;
 use super::now_us;
 use super::topic::{self, Log, Sender};
-use super::verify::verify;
+use super::verify::{verify, verify_refunds};
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
+use crate::model::refunds::Refunds;
 use crate::model::{Model, Outcome};
 use crate::servers::Servers;
 use crate::servers::folder::Folder;
@@ -67,6 +68,29 @@ impl Scenario {
         Ok(Self { brokers, topic, setup, campaigns, ledger, _folder: folder })
     }
 
+    /// With a fresh topic of 4 partitions for compensations.
+    ///
+    /// # Errors
+    /// The broker refuses.
+    pub fn with_compensations(mut self) -> Result<Self> {
+        let topic = self.compensation_topic();
+        drop(delete_topic(&self.brokers, &topic));
+        create_topic(&self.brokers, &topic, 4, 3)?;
+        self.setup = self.setup.compensations(&topic);
+        Ok(self)
+    }
+
+    #[must_use]
+    pub fn compensation_topic(&self) -> String {
+        format!("{}-compensations", self.topic)
+    }
+
+    /// # Errors
+    /// The address is unusable.
+    pub fn compensation_sender(&self) -> Result<Sender> {
+        Sender::bulk(&self.brokers, &self.compensation_topic())
+    }
+
     /// # Errors
     /// The address is unusable.
     pub fn sender(&self) -> Result<Sender> {
@@ -91,7 +115,12 @@ impl Scenario {
     /// # Errors
     /// The database does not answer.
     pub fn done(&mut self) -> Result<i64> {
-        Ok(self.ledger.progress(&self.topic)?.iter().map(|row| row.next_offset).sum())
+        let topic = self.topic.clone();
+        self.done_of(&topic)
+    }
+
+    fn done_of(&mut self, topic: &str) -> Result<i64> {
+        Ok(self.ledger.progress(topic)?.iter().map(|row| row.next_offset).sum())
     }
 
     /// Waits until the ledger is done with everything that is in the topic now.
@@ -99,19 +128,36 @@ impl Scenario {
     /// # Errors
     /// It is not in time; the sentence says how far it came, and ends with the host's log.
     pub fn wait_charged(&mut self, host: &Host) -> Result<()> {
-        let ends = topic::watermarks(&self.brokers, &self.topic)?;
-        let end: i64 = ends.iter().map(|(_, (_, high))| high).sum();
-        let charged = wait_until("the ledger to reach the end", CHARGE_LIMIT, || {
-            self.done().ok().filter(|done| *done >= end)
+        let topic = self.topic.clone();
+        self.wait_taken(host, &topic)
+    }
+
+    /// Waits until every compensation that is in their topic now was taken in, and all but some are settled.
+    ///
+    /// # Errors
+    /// As `wait_charged`.
+    pub fn wait_settled(&mut self, host: &Host, but: i64) -> Result<()> {
+        self.wait_taken(host, &self.compensation_topic())?;
+        let waiting = "SELECT count(*) FROM compensations WHERE state = 'WAITING'";
+        let settled = wait_until("the compensations to be settled", CHARGE_LIMIT, || {
+            self.ledger.number(waiting).ok().filter(|waiting| *waiting <= but)
         });
-        if charged.is_err() {
-            let log = host.log();
-            let tail = log.len().saturating_sub(4_000);
-            bail!(
-                "{} of {end} offsets are done:\n{}",
-                self.done()?,
-                &log[log.ceil_char_boundary(tail)..]
-            );
+        if settled.is_err() {
+            let waiting = self.ledger.number(waiting)?;
+            bail!("{waiting} compensations are waiting instead of {but}:\n{}", tail(host));
+        }
+        Ok(())
+    }
+
+    fn wait_taken(&mut self, host: &Host, topic: &str) -> Result<()> {
+        let ends = topic::watermarks(&self.brokers, topic)?;
+        let end: i64 = ends.iter().map(|(_, (_, high))| high).sum();
+        let taken = wait_until("the ledger to reach the end", CHARGE_LIMIT, || {
+            self.done_of(topic).ok().filter(|done| *done >= end)
+        });
+        if taken.is_err() {
+            let done = self.done_of(topic)?;
+            bail!("{done} of {end} offsets of {topic} are done:\n{}", tail(host));
         }
         Ok(())
     }
@@ -127,6 +173,18 @@ impl Scenario {
         Ok(outcome)
     }
 
+    /// As `verify`, with compensations.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn verify_refunds(&mut self, model: &Model) -> Result<(Outcome, Refunds)> {
+        let clicks = Log::read(&self.brokers, &self.topic)?;
+        let compensations = Log::read(&self.brokers, &self.compensation_topic())?;
+        let judged = verify_refunds(&clicks, &compensations, &mut self.ledger, model)?;
+        self.setup.run(&["audit"]).context("the audit")?;
+        Ok(judged)
+    }
+
     /// Runs one host over what is in the topic, stops it, and verifies.
     ///
     /// # Errors
@@ -140,6 +198,12 @@ impl Scenario {
         }
         self.verify(model)
     }
+}
+
+/// The end of a host's log.
+fn tail(host: &Host) -> String {
+    let log = host.log();
+    log[log.ceil_char_boundary(log.len().saturating_sub(4_000))..].to_owned()
 }
 
 /// Campaigns of which the first three have small budgets and it is about noon, so that no midnight comes between
