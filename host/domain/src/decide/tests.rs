@@ -504,3 +504,38 @@ proptest! {
         prop_assert_eq!(charged, -balances);
     }
 }
+
+#[test]
+fn compensations_are_taken_in_with_the_progress() {
+    let good = br#"{"timestamp":"2026-01-15T03:00:00Z","campaign_id":"c","advertiser_id":"a",
+        "duplicate_click_count":2,"refund_amount":1}"#;
+    let slice = |partition, payloads: &[&[u8]]| {
+        let source =
+            Source { topic: "compensation-events".into(), partition, incarnation: 0, epoch: 1 };
+        let mut builder = SliceBuilder::new(Arc::new(source), 7, Reading::Compensations);
+        for (at, payload) in payloads.iter().enumerate() {
+            let (offset, payload) = (8 + at as i64, Some(*payload));
+            let record = Record { offset, at_ms: -1, key: Some(b"a"), payload, headers: &[] };
+            builder.push(&record, &DecodeLimits::default());
+        }
+        builder.finish()
+    };
+    let toy = Toy::new();
+    let batch = Batch::new(vec![slice(1, &[good, b"no", good]), slice(0, &[good])], &toy.book);
+    assert_eq!((batch.clicks(), batch.items()), (0, 3));
+    let resolved = batch.resolve(&toy.book).expect("nothing has to be read");
+    let context = toy.context(&[], 1_000);
+    let plan = decide(&batch, &resolved, &context, &mut PlainRules::new()).unwrap().plan;
+    let places: Vec<_> =
+        plan.compensations.iter().map(|row| (row.source.partition, row.offset)).collect();
+    assert_eq!(places, [(0, 8), (1, 8), (1, 10)]);
+    let fates: Vec<_> = plan
+        .advances
+        .iter()
+        .map(|advance| (advance.next_offset, advance.charged, advance.dead, advance.absent))
+        .collect();
+    assert_eq!(fates, [(9, 1, 0, 1), (11, 2, 1, 1)]);
+    assert_eq!((plan.dead[0].offset, plan.history.len(), plan.balances.len()), (9, 0, 0));
+    assert_eq!(plan.compensations[0].payload.as_bytes(), good);
+    assert_eq!(plan.compensations[0].key.as_deref(), Some(&b"a"[..]));
+}

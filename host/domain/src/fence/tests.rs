@@ -1,5 +1,7 @@
 use super::*;
-use crate::facts::{CampaignColumns, ClickColumns, MovementColumns};
+use crate::facts::{
+    CampaignColumns, CampaignDayColumns, ClickColumns, CompensationColumns, MovementColumns,
+};
 use crate::notice::{Channel, Severity};
 use crate::rule::{Needs, Reason};
 
@@ -101,6 +103,55 @@ fn a_verdict_stays_within_the_fence() {
     ] {
         check_verdict(verdict, Some(Code::FenceBreach));
     }
+}
+
+/// Decisions (action, refund, reason) about compensations of days and what these can give back.
+fn check_decision(rows: &[(u32, i64)], decided: &[(u8, i64, u16)], expected: Option<Code>) {
+    let facts = RefundColumns {
+        days: CampaignDayColumns { campaign: vec![0, 0], ..CampaignDayColumns::default() },
+        compensations: CompensationColumns {
+            campaign_day: rows.iter().map(|(day, _)| *day).collect(),
+            refundable_micros: rows.iter().map(|(_, refundable)| *refundable).collect(),
+            ..CompensationColumns::default()
+        },
+        ..RefundColumns::default()
+    };
+    let decisions = Decisions {
+        action: decided.iter().map(|(action, ..)| *action).collect(),
+        refund_micros: decided.iter().map(|(_, refund, _)| *refund).collect(),
+        reason: decided.iter().map(|(.., reason)| *reason).collect(),
+    };
+    let found = check_decisions(&facts, &decisions, &rule()).err().map(|fault| fault.code);
+    assert_eq!(found, expected, "{rows:?} {decided:?}");
+}
+
+#[test]
+fn a_refund_stays_within_the_fence() {
+    let (one, breach) = ([(0, 100)], Some(Code::FenceBreach));
+    for decided in [(0, 0, 4), (1, 1, 4), (1, 100, 4), (2, 0, 4)] {
+        check_decision(&one, &[decided], None);
+    }
+    for decided in [
+        (1, 101, 4),
+        (1, 0, 4),
+        (1, -1, 4),
+        (1, i64::MAX, 4),
+        (0, 1, 4),
+        (2, 1, 4),
+        (0, -1, 4),
+        (3, 0, 4),
+        (1, 1, 9),
+    ] {
+        check_decision(&one, &[decided], breach);
+    }
+    check_decision(&[(0, 0)], &[(1, 1, 4)], breach);
+    check_decision(&[(0, -5)], &[(1, 1, 4)], breach);
+    check_decision(&[(2, 100)], &[(1, 1, 4)], breach);
+    check_decision(&[(0, 100), (0, 100)], &[(1, 60, 4), (1, 40, 4)], None);
+    check_decision(&[(0, 100), (0, 100)], &[(1, 60, 4), (1, 41, 4)], breach);
+    check_decision(&[(0, 100), (1, 100)], &[(1, 60, 4), (1, 100, 4)], None);
+    check_decision(&one, &[], Some(Code::RuleWrongAnswers));
+    check_decision(&one, &[(0, 0, 4), (0, 0, 4)], Some(Code::RuleWrongAnswers));
 }
 
 #[test]

@@ -60,6 +60,75 @@ fn a_dead_letter_has_the_bytes_of_its_record() {
     assert!(is_whole(&slice));
 }
 
+fn compensations(kinds: &[u8]) -> Slice {
+    let source = Source { topic: "c".into(), partition: 2, incarnation: 1, epoch: 1 };
+    let mut builder = SliceBuilder::new(Arc::new(source), 50, Reading::Compensations);
+    let good = r#"{"timestamp":"2026-01-15T10:35:00Z","campaign_id":"c","advertiser_id":"a",
+        "duplicate_click_count":2,"refund_amount":1}"#;
+    let headers = [("trace".to_owned(), Some(b"1".to_vec())), ("none".to_owned(), None)];
+    let mut offset = 50;
+    for kind in kinds {
+        let payload: Option<&[u8]> = match kind {
+            0 => Some(good.as_bytes()),
+            1 => Some(b"nonsense"),
+            2 => Some(b"\xff"),
+            3 => None,
+            _ => {
+                offset += 2;
+                Some(good.as_bytes())
+            }
+        };
+        let record = Record { offset, at_ms: -1, key: Some(b"\xffk"), payload, headers: &headers };
+        builder.push(&record, &DecodeLimits::default());
+        offset += 1;
+    }
+    builder.finish()
+}
+
+fn check_unread(payload: Option<&[u8]>, bytes_max: usize, expected: Code) {
+    let source = Source { topic: "c".into(), partition: 0, incarnation: 0, epoch: 1 };
+    let mut builder = SliceBuilder::new(Arc::new(source), 0, Reading::Compensations);
+    let record = Record { offset: 0, at_ms: -1, key: None, payload, headers: &[] };
+    let limits = DecodeLimits { payload_bytes_max: bytes_max, ..DecodeLimits::default() };
+    builder.push(&record, &limits);
+    let slice = builder.finish();
+    assert_eq!((slice.items(), slice.dead[0].rejection.code), (0, expected), "{payload:?}");
+}
+
+#[test]
+fn a_compensation_that_is_no_text_has_a_stable_code() {
+    check_unread(None, 10, Code::EmptyValue);
+    check_unread(Some(b""), 10, Code::EmptyValue);
+    check_unread(Some(b"12345678901"), 10, Code::PayloadTooLarge);
+    check_unread(Some(b"{\"a\":\"\xff\"}"), 10, Code::NotUtf8);
+    check_unread(Some(b"[]"), 10, Code::NotAnObject);
+    check_unread(Some(b"{}"), 10, Code::MissingField);
+}
+
+#[test]
+fn a_refused_compensation_keeps_the_bytes_of_its_record() {
+    let mut slice = compensations(&[0, 0, 1]);
+    let payload = slice.compensations[1].payload.clone().into_bytes();
+    slice.reject_item(1, Rejection::new(Code::RefusedByDatabase, Stage::Write, "no"), 7);
+    assert_eq!((slice.items(), slice.dead.len()), (1, 2));
+    let headers = vec![("trace".to_owned(), Some(b"1".to_vec())), ("none".to_owned(), None)];
+    for (letter, offset, payload) in
+        [(&slice.dead[0], 51, payload), (&slice.dead[1], 52, b"nonsense".to_vec())]
+    {
+        assert_eq!((letter.offset, letter.partition, &*letter.topic), (offset, 2, "c"));
+        assert_eq!(letter.payload.as_deref(), Some(&*payload));
+        assert_eq!(letter.key.as_deref(), Some(&b"\xffk"[..]));
+        assert_eq!(letter.headers, headers);
+    }
+    assert_eq!((slice.dead[0].generation, slice.dead[1].generation), (7, 0));
+}
+
+#[test]
+fn bytes_of_compensations_count() {
+    let (one, two) = (compensations(&[0]).bytes(), compensations(&[0, 0]).bytes());
+    assert!(one > 100 && two == 2 * one, "{one} {two}");
+}
+
 proptest! {
     #[test]
     fn a_cut_loses_nothing(kinds in prop::collection::vec(0..4_u8, 2..30), at in 1..30_usize) {
@@ -73,5 +142,23 @@ proptest! {
         prop_assert_eq!(left.clicks.len() + right.clicks.len(), whole.clicks.len());
         prop_assert_eq!(left.dead.len() + right.dead.len(), whole.dead.len());
         prop_assert_eq!(right.text(right.clicks[0].ad), "x");
+    }
+
+    #[test]
+    fn a_cut_loses_no_compensation(kinds in prop::collection::vec(0..5_u8, 2..30), at in 1..30_usize) {
+        let whole = compensations(&kinds);
+        prop_assume!(whole.items() >= 2);
+        let at = at % (whole.items() - 1) + 1;
+        let (left, right) = whole.clone().split_at_item(at);
+        for part in [&left, &right] {
+            let known = (part.items() + part.dead.len()) as i64;
+            prop_assert!(part.skipped >= 0 && part.absent >= 0);
+            prop_assert_eq!(known + part.skipped + part.absent, part.len());
+        }
+        prop_assert_eq!(left.items(), at);
+        prop_assert_eq!(left.next_offset, right.first_offset);
+        let joined = [left.compensations, right.compensations].concat();
+        prop_assert_eq!(joined, whole.compensations);
+        prop_assert_eq!([left.dead, right.dead].concat(), whole.dead);
     }
 }
