@@ -72,6 +72,15 @@ impl Guest {
         }
     }
 
+    /// A module that decides about compensations as `decide` says and is fine otherwise.
+    pub fn refund(decide: &str) -> Self {
+        Self {
+            world: "export tollgate:rules/refund@1.0.0;".to_owned(),
+            template: include_str!("refunder.wat"),
+            ..Self::pricing(decide)
+        }
+    }
+
     pub fn memory(self, limits: &str) -> Self {
         Self { memory: format!(r#"(memory (export "memory") {limits})"#), ..self }
     }
