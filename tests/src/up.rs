@@ -17,13 +17,14 @@ use crate::harness::topic::Sender;
 use crate::interrupt::on_interrupt;
 use crate::pace::{Tally, produce};
 use crate::servers::Servers;
-use crate::servers::kafka::{TOPICS, create_topics};
+use crate::servers::kafka::{TOPICS, create_topic, create_topics};
 use crate::servers::mail::Mail;
 use crate::servers::postgres::create_database;
 use crate::servers::redis::Redis;
 use crate::servers::slack::Slack;
 
 const CLICK_TOPIC: &str = "ad-events";
+const DEAD_LETTER_TOPICS: [&str; 2] = ["ad-events.dlq", "compensation-events.dlq"];
 const OPENING_MICROS: i64 = 100_000_000_000_000;
 
 /// Budgets, in clicks, of the campaigns that are clicked most. At 500 events a second the first is used up after about
@@ -49,6 +50,9 @@ pub fn up() -> Result<()> {
     println!("starting Kafka, Postgres, Redis, mail and Slack …");
     let (servers, redis) = (Servers::start()?, Redis::start()?);
     create_topics(&servers.brokers)?;
+    for topic in DEAD_LETTER_TOPICS {
+        create_topic(&servers.brokers, topic, 1, 7)?;
+    }
     let ledger_url = create_database(&servers.postgres_url, "tollgate")?;
     Setup::new(&servers.brokers, CLICK_TOPIC, &ledger_url).migrate()?;
     let known = table();
@@ -130,6 +134,7 @@ impl Addresses {
             let (name, partitions, days) = (topic.name, topic.partitions, topic.retention_days);
             println!("  {name:<20} {partitions} partitions, {days} days");
         }
+    println!("  and {} for what cannot be charged or paid", DEAD_LETTER_TOPICS.join(" and "));
         println!("Postgres {ledger_url}, with {campaigns} campaigns");
         println!("Redis {redis_url}, with their prices");
         println!("Messages {}, a page to look at\n", self.page_url);
