@@ -1,6 +1,5 @@
 //! `compensation-events` as the customer writes them, and what the host keeps of them until they are settled.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::dead::{Code, DeadLetter, Header, Rejection};
@@ -40,20 +39,14 @@ impl CompensationEvent {
     #[must_use]
     pub fn identity(&self) -> String {
         let Self { advertiser, campaign, ad, device, window, kind, .. } = self;
-        let mut identity = String::new();
-        for text in [advertiser, campaign, ad, device, window, kind] {
-            // Ids that contain the separator must not run into each other.
-            identity.push_str(&text.replace('\\', "\\\\").replace('|', "\\|"));
-            identity.push('|');
-        }
-        if self.timestamps_us.is_empty() {
-            let _ = write!(identity, "{}", self.occurred_at_us);
-        }
-        for (at, timestamp) in self.timestamps_us.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            let _ = write!(identity, "{comma}{timestamp}");
-        }
-        identity
+        // Ids that contain the separator must not run into each other.
+        let escaped = |text: &String| text.replace('\\', "\\\\").replace('|', "\\|");
+        let texts = [advertiser, campaign, ad, device, window, kind].map(escaped);
+        let own = [self.occurred_at_us];
+        let instants: &[i64] =
+            if self.timestamps_us.is_empty() { &own } else { &self.timestamps_us };
+        let instants: Vec<String> = instants.iter().map(ToString::to_string).collect();
+        format!("{}|{}", texts.join("|"), instants.join(","))
     }
 
     /// The instant whose local day is the budget day of the refund: that of the last original click, else the event's.

@@ -233,7 +233,7 @@ impl SliceBuilder {
         match read(record, self.reading, limits) {
             Ok((payload, Event::Click(click))) => self.push_click(record, payload, &click),
             Ok((payload, Event::Compensation(event))) => {
-                self.push_compensation(record, payload, *event);
+                self.push_compensation(record, payload, event);
             }
             Ok((_, Event::Other)) => self.slice.skipped += 1,
             Err(rejection) => self.push_dead(record, rejection),
@@ -339,7 +339,7 @@ impl SliceBuilder {
 /// A record that could be read.
 enum Event<'a> {
     Click(ClickEvent<'a>),
-    Compensation(Box<CompensationEvent>),
+    Compensation(CompensationEvent),
     /// Well understood, and nothing to do.
     Other,
 }
@@ -355,8 +355,7 @@ fn read<'a>(
             event::decode(payload, record.at_ms, limits)?.map_or(Event::Other, Event::Click)
         }
         Reading::Compensations => {
-            let event = compensation::decode(payload, record.at_ms, limits)?;
-            Event::Compensation(Box::new(event))
+            Event::Compensation(compensation::decode(payload, record.at_ms, limits)?)
         }
     };
     Ok((payload, event))

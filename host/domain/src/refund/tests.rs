@@ -27,7 +27,7 @@ enum Answer {
     /// Everything that the fence allows.
     Greedy,
     Trap,
-    NoAnswer,
+    Silence,
     HostFailure,
 }
 
@@ -75,7 +75,7 @@ impl RefundRule for PlainRule {
             Answer::Trap => {
                 return Err(Fault { code: Code::RuleTrap, sentence: "trap".into() }.into());
             }
-            Answer::NoAnswer => return Ok(Decisions::default()),
+            Answer::Silence => return Ok(Decisions::default()),
             Answer::HostFailure => return Err(RuleError::Host("no instance".into())),
         };
         Ok(Decisions { action: vec![action], refund_micros: vec![refund], reason: vec![reason] })
@@ -228,7 +228,7 @@ fn a_faulty_answer_is_not_used() {
     }
     check(Answer::Trap, 0, ("REJECTED", "RULE_TRAP", Some(Code::RuleTrap), 0));
     let wrong = ("REJECTED", "RULE_WRONG_ANSWERS", Some(Code::RuleWrongAnswers), 0);
-    check(Answer::NoAnswer, 0, wrong);
+    check(Answer::Silence, 0, wrong);
 }
 
 #[test]

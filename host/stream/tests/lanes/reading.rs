@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::Producer;
+use tollgate_domain::slice::Reading;
+use tollgate_stream::StreamConfig;
 
 use crate::support::book::Book;
 use crate::support::kafka::brokers;
@@ -51,6 +53,31 @@ fn every_partition_arrives_complete_and_in_order() {
 
 fn produce_all_again(topic: &Topic, partitions: i32, numbers: std::ops::Range<i64>) {
     (0..partitions).for_each(|partition| topic.produce(partition, numbers.clone()));
+}
+
+#[test]
+fn compensations_are_read_as_such() {
+    let topic = Topic::new(&brokers(), "compensations", 1);
+    let book = Arc::new(Book::default());
+    let producer = topic.producer();
+    let compensation = |device: &str| {
+        format!(
+            r#"{{"timestamp":"2026-01-15T10:35:00Z","advertiser_id":"a","campaign_id":"c",
+                "device_id":"{device}","duplicate_click_count":2,"refund_amount":1200}}"#
+        )
+    };
+    topic.send(&producer, 0, &compensation("one"));
+    topic.send(&producer, 0, &crate::support::topics::click(0, 0));
+    topic.send(&producer, 0, &compensation("two"));
+    producer.flush(Duration::from_secs(60)).unwrap();
+    let config = StreamConfig { reading: Reading::Compensations, ..config(&topic) };
+    let member = Member::start(config, &book);
+    until("all records are there", || book.row(&topic.name, 0).next_offset == 3);
+    let row = book.row(&topic.name, 0);
+    assert_eq!(row.devices, ["one", "two"]);
+    let dead: Vec<_> = row.dead.iter().map(|(offset, code, _)| (*offset, *code)).collect();
+    assert_eq!(dead, [(1, "MISSING_FIELD")]);
+    member.stop_cleanly();
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub(crate) epoch: i64,
     pub(crate) first_offset: i64,
     pub(crate) next_offset: i64,
-    /// Devices of the clicks, in the order of commits.
+    /// Devices of the clicks or compensations, in the order of commits.
     pub(crate) devices: Vec<String>,
     /// Offset, code and number of payload bytes.
     pub(crate) dead: Vec<(i64, &'static str, usize)>,
@@ -82,10 +82,11 @@ impl Book {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        let fates = slice.clicks.len() + slice.dead.len();
+        let fates = slice.items() + slice.dead.len();
         assert_eq!(fates as i64 + slice.skipped + slice.absent, slice.len(), "one fate each");
         row.next_offset = slice.next_offset;
         row.devices.extend(slice.clicks.iter().map(|click| slice.text(click.device).to_owned()));
+        row.devices.extend(slice.compensations.iter().map(|taken| taken.event.device.clone()));
         row.dead.extend(slice.dead.iter().map(|letter| {
             let bytes = letter.payload.as_ref().map_or(0, Vec::len);
             (letter.offset, letter.rejection.code.as_str(), bytes)
