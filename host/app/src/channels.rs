@@ -64,7 +64,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// An instant as RFC 3339 in UTC, such as `2026-01-15T10:30:00Z`; the ends of the calendar for what it cannot show.
-fn rfc3339(at_us: i64) -> String {
+pub(crate) fn rfc3339(at_us: i64) -> String {
     let end = if at_us < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
     jiff::Timestamp::from_microsecond(at_us).unwrap_or(end).to_string()
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_ledger::{Ledger, LedgerConfig, StoredDeadLetter};
 use tollgate_stream::{PublishError, Publisher};
 
+use crate::channels::rfc3339;
 use crate::metrics::Metric;
 
 /// Letters of one turn at most.
@@ -118,10 +119,6 @@ fn added_headers(letter: &StoredDeadLetter, group: &str) -> [(&'static str, Stri
         ("tollgate-incarnation", letter.incarnation.to_string()),
         ("tollgate-group", group.to_owned()),
         ("tollgate-generation", letter.generation.to_string()),
-        ("tollgate-time", time(letter.created_at_us)),
+        ("tollgate-time", rfc3339(letter.created_at_us)),
     ]
-}
-
-fn time(at_us: i64) -> String {
-    jiff::Timestamp::from_microsecond(at_us).map(|at| at.to_string()).unwrap_or_default()
 }

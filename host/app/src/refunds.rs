@@ -4,7 +4,7 @@
 //! it locks the balance and the day, asks the refund rule, and writes everything that follows in that transaction.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics::gauge;
@@ -15,6 +15,7 @@ use tollgate_domain::rule::{RuleError, World};
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 
 use crate::metrics::Metric;
+use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
 use crate::rules::{ActiveRefunder, RuleLoader};
 
@@ -148,11 +149,6 @@ impl Settler {
         let (refund, reason, detail) = (plan.refund, &plan.reason, &plan.detail);
         tracing::info!(campaign, state, %refund, reason, detail, "a compensation is settled");
     }
-}
-
-fn host_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Why a compensation was not settled.

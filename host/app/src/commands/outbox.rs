@@ -1,11 +1,11 @@
 //! `tollgate outbox`
 
 use comfy_table::{ContentArrangement, Table, presets};
-use jiff::Timestamp;
 use serde_json::json;
 use tollgate_ledger::{Delivery, DeliveryFilter, Outcome, State, Which};
 
 use super::{load, open_ledger, runtime, unavailable};
+use crate::channels::rfc3339;
 use crate::cli::{MessageState, Outbox, OutboxChange, OutboxList};
 use crate::exit::Exit;
 
@@ -62,7 +62,7 @@ fn print_table(deliveries: &[Delivery]) {
     table.set_header(["created", "to", "title", "state", "tries", "last error", "key"]);
     for delivery in deliveries {
         table.add_row([
-            time(delivery.created_at_us),
+            rfc3339(delivery.created_at_us),
             format!("{} {}", delivery.channel, delivery.route),
             delivery.title.clone(),
             state(delivery).to_owned(),
@@ -89,19 +89,15 @@ fn to_json(delivery: &Delivery) -> serde_json::Value {
         "state": state(delivery),
         "attempts": delivery.attempts,
         "last_error": delivery.last_error,
-        "occurred_at": time(delivery.occurred_at_us),
-        "created_at": time(delivery.created_at_us),
-        "not_before": time(delivery.next_attempt_at_us),
-        "settled_at": delivery.settled_at_us.map(time),
+        "occurred_at": rfc3339(delivery.occurred_at_us),
+        "created_at": rfc3339(delivery.created_at_us),
+        "not_before": rfc3339(delivery.next_attempt_at_us),
+        "settled_at": delivery.settled_at_us.map(rfc3339),
     })
 }
 
 fn state(delivery: &Delivery) -> &'static str {
     delivery.outcome.map_or("WAITING", Outcome::as_str)
-}
-
-fn time(at_us: i64) -> String {
-    Timestamp::from_microsecond(at_us).map(|at| at.to_string()).unwrap_or_default()
 }
 
 enum Change {

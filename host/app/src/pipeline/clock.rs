@@ -29,7 +29,9 @@ impl Clock {
     }
 }
 
-fn host_us() -> i64 {
+/// The present by this host's own clock, for measuring how long something took.
+#[must_use]
+pub fn host_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tokio::task::JoinSet;
@@ -13,6 +13,7 @@ use super::routes::{Routes, TOPIC};
 use crate::channels::{Attempt, Outgoing};
 use crate::config;
 use crate::metrics::Metric;
+use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
 
 /// Messages of a route taken at once, when they are not sent as one.
@@ -254,8 +255,7 @@ fn record_latency(deliveries: &[Delivery], attempt: &Attempt) {
     if !matches!(attempt, Attempt::Sent) {
         return;
     }
-    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    let now_us = i64::try_from(now_us).unwrap_or(i64::MAX);
+    let now_us = host_us();
     for delivery in deliveries.iter().filter(|delivery| !delivery.was_put_off()) {
         let seconds = (now_us - delivery.occurred_at_us).max(0) as f64 / 1e6;
         let channel = delivery.channel.clone();
