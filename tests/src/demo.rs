@@ -1,5 +1,6 @@
 //! The demo: embedded Kafka, SQLite and the real host, with a live view and an audit at the end.
 
+mod complaints;
 mod story;
 mod view;
 
@@ -17,10 +18,12 @@ use rdkafka::mocking::MockCluster;
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
 use crate::harness::host::{Host, Setup, Status};
+use crate::harness::now_us;
 use crate::harness::topic::Sender;
 use crate::interrupt::on_interrupt;
-use crate::pace::{Tally, produce};
+use crate::pace::{Tally, produce_with};
 use crate::servers::folder::Folder;
+use complaints::Complaints;
 use story::Story;
 use view::View;
 
@@ -39,8 +42,14 @@ const TOPIC: &str = "ad-events";
 const PARTITIONS: i32 = 8;
 /// Topic and partitions of the records that tell the ranking about paused campaigns.
 const CAMPAIGN_TOPIC: (&str, i32) = ("campaign-events", 4);
+/// Topic and partitions of the compensations for duplicate clicks.
+const COMPENSATION_TOPIC: (&str, i32) = ("compensation-events", 4);
+/// Topics of the dead letters.
+const DEAD_LETTER_TOPICS: [(&str, i32); 2] = [("ad-events.dlq", 1), ("compensation-events.dlq", 1)];
 /// The embedded Kafka keeps 5 MB a partition and drops what is older, so nobody may fall far behind.
 const RATE_MAX: u32 = 2_000;
+/// Seconds after which a click that a compensation counts is taken to be lost.
+const SETTLE_S: &str = "5";
 const CAMPAIGNS: usize = 40;
 const ADVERTISERS: usize = 12;
 const OPENING_MICROS: i64 = 50_000_000_000_000;
@@ -51,6 +60,7 @@ fn mix() -> Mix {
         impressions_ppm: 650_000,
         clicks_ppm: 320_000,
         poison_ppm: 2_000,
+        repeats_ppm: 30_000,
         devices: 5_000,
         ..Mix::default()
     }
@@ -69,7 +79,8 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let folder = Folder::new("demo")?;
     let cluster = MockCluster::new(1).context("start the embedded Kafka")?;
-    for (topic, partitions) in [(TOPIC, PARTITIONS), CAMPAIGN_TOPIC] {
+    let topics = [(TOPIC, PARTITIONS), CAMPAIGN_TOPIC, COMPENSATION_TOPIC];
+    for (topic, partitions) in topics.into_iter().chain(DEAD_LETTER_TOPICS) {
         cluster.create_topic(topic, partitions, 1).context("create an embedded topic")?;
     }
     let brokers = cluster.bootstrap_servers();
@@ -77,7 +88,10 @@ pub fn run(options: &Options) -> Result<bool> {
     // The embedded Kafka gives its topics no ids, and answers a fetch that finds nothing only after its time is up.
     let setup = Setup::new(&brokers, TOPIC, &ledger_url)
         .key("kafka.topic_ids", "false")
-        .key("kafka.properties.\"fetch.wait.max.ms\"", "\"2\"");
+        .key("kafka.properties.\"fetch.wait.max.ms\"", "\"2\"")
+        .compensations(COMPENSATION_TOPIC.0)
+        .key("compensation.settle_s", SETTLE_S)
+        .dead_letter_topics();
     setup.migrate()?;
     let known = table(options);
     let (parts, pause) =
@@ -87,7 +101,7 @@ pub fn run(options: &Options) -> Result<bool> {
 
     let tally = Arc::new(Tally::default());
     let last = watch(&host, &brokers, &known, options, &tally, &mut story)?;
-    let (messages, crossings) = story.end(Duration::from_secs(30))?;
+    let (messages, crossings, refunds) = story.end(Duration::from_secs(30))?;
     let status = host.terminate(Duration::from_secs(20))?;
     if !status.success() {
         bail!("the host ended with {status}");
@@ -99,6 +113,7 @@ pub fn run(options: &Options) -> Result<bool> {
         audit: &audit,
         messages: &messages,
         crossings,
+        refunds,
     };
     summary.print();
     if let Some(path) = &options.json {
@@ -143,9 +158,12 @@ fn watch(
     let interrupted = happening.clone();
     on_interrupt(move || drop(interrupted.send(Happening::Interrupted)));
     let (sender, mut generator) = (Sender::new(brokers, TOPIC)?, Generator::new(mix(), known));
+    let mut complaints = Complaints::new(brokers, COMPENSATION_TOPIC.0, tally)?;
     let (rate, seconds, counting) = (options.rate, options.seconds, Arc::clone(tally));
     thread::spawn(move || {
-        let result = produce(&sender, &mut generator, rate, seconds, &counting);
+        let look = |generator: &mut Generator, at_us| complaints.go_on(generator, at_us);
+        let result = produce_with(&sender, &mut generator, rate, seconds, &counting, look)
+            .and_then(|()| complaints.end(&mut generator, now_us()));
         drop(happening.send(Happening::Produced(result)));
     });
     let mut view = View::new(options);
@@ -170,7 +188,7 @@ fn watch(
         let news = story.go_on()?;
         news.deeds.iter().for_each(|deed| view.tell_deed(deed));
         news.messages.iter().for_each(|message| view.tell(message));
-        view.show(tally, &status);
+        view.show(tally, &status, news.refunds);
         let fates = status.charged + status.skipped + status.dead_letters;
         let overdue = ended.is_some_and(|ended| ended.elapsed() > Duration::from_secs(30));
         if ended.is_some() && (fates >= tally.produced() || overdue) {

@@ -18,6 +18,9 @@ pub struct Tally {
     pub poison: AtomicU64,
     /// Sum of the prices of those clicks.
     pub price_micros: AtomicU64,
+    pub compensations: AtomicU64,
+    /// Sum of what they claim.
+    pub claimed_micros: AtomicU64,
     /// Set from outside to end early.
     pub stop: AtomicBool,
 }
@@ -33,6 +36,21 @@ pub fn produce(
     seconds: u32,
     tally: &Tally,
 ) -> Result<()> {
+    produce_with(sender, generator, rate, seconds, tally, |_, _| Ok(()))
+}
+
+/// As `produce`; calls `between` after each event with its instant.
+///
+/// # Errors
+/// As `produce`, and what `between` fails with.
+pub fn produce_with(
+    sender: &Sender,
+    generator: &mut Generator,
+    rate: u32,
+    seconds: u32,
+    tally: &Tally,
+    mut between: impl FnMut(&mut Generator, i64) -> Result<()>,
+) -> Result<()> {
     let begin = Instant::now();
     let events = u64::from(rate) * u64::from(seconds);
     for at in 0..events {
@@ -45,6 +63,7 @@ pub fn produce(
         let event = generator.next(at_us);
         sender.send(&event, at_us)?;
         tally.count(event.kind, generator);
+        between(generator, at_us)?;
     }
     sender.flush()
 }
@@ -83,6 +102,16 @@ impl Tally {
     #[must_use]
     pub fn price_micros(&self) -> i64 {
         signed(&self.price_micros)
+    }
+
+    #[must_use]
+    pub fn compensations(&self) -> i64 {
+        signed(&self.compensations)
+    }
+
+    #[must_use]
+    pub fn claimed_micros(&self) -> i64 {
+        signed(&self.claimed_micros)
     }
 }
 

@@ -134,7 +134,7 @@ impl Addresses {
             let (name, partitions, days) = (topic.name, topic.partitions, topic.retention_days);
             println!("  {name:<20} {partitions} partitions, {days} days");
         }
-    println!("  and {} for what cannot be charged or paid", DEAD_LETTER_TOPICS.join(" and "));
+        println!("  and {} for what cannot be charged or paid", DEAD_LETTER_TOPICS.join(" and "));
         println!("Postgres {ledger_url}, with {campaigns} campaigns");
         println!("Redis {redis_url}, with their prices");
         println!("Messages {}, a page to look at\n", self.page_url);

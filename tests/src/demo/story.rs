@@ -29,6 +29,7 @@ pub(super) struct Story {
     paused_since: Option<Instant>,
     topped_up: bool,
     told: usize,
+    refunds: Refunds,
 }
 
 /// What there is to tell after a look.
@@ -37,6 +38,18 @@ pub(super) struct News {
     /// Things that the demo itself has done.
     pub(super) deeds: Vec<String>,
     pub(super) messages: Vec<DeliveryRow>,
+    /// As of the last look.
+    pub(super) refunds: Refunds,
+}
+
+/// What became of compensations.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refunds {
+    pub(super) paid: i64,
+    pub(super) micros: i64,
+    /// Had to wait for clicks, or still does.
+    pub(super) parked: i64,
+    pub(super) waiting: i64,
 }
 
 /// How often each kind of crossing has happened.
@@ -76,6 +89,7 @@ impl Story {
             paused_since: None,
             topped_up: false,
             told: 0,
+            refunds: Refunds::default(),
         })
     }
 
@@ -85,27 +99,31 @@ impl Story {
     /// The ledger does not answer.
     pub(super) fn go_on(&mut self) -> Result<News> {
         if self.looked.elapsed() < LOOK {
-            return Ok(News::default());
+            return Ok(News { refunds: self.refunds, ..News::default() });
         }
         self.looked = Instant::now();
         let deeds = self.top_up()?.into_iter().collect();
         let messages = self.ledger.deliveries()?.into_iter().filter(is_for_people);
         let messages: Vec<_> = messages.skip(self.told).collect();
         self.told += messages.len();
-        Ok(News { deeds, messages })
+        self.refunds = refunds(&mut self.ledger)?;
+        Ok(News { deeds, messages, refunds: self.refunds })
     }
 
-    /// Every message and crossing, once the host has worded what it has left behind.
+    /// Every message, crossing and refund, once the host has settled and worded what it has left behind.
     ///
     /// # Errors
-    /// The host words nothing.
-    pub(super) fn end(mut self, limit: Duration) -> Result<(Vec<DeliveryRow>, Crossings)> {
+    /// The host settles or words nothing.
+    pub(super) fn end(mut self, limit: Duration) -> Result<(Vec<DeliveryRow>, Crossings, Refunds)> {
         let (ledger, raised) = (&mut self.ledger, &self.raised.id);
         if self.topped_up {
             wait_until("the raised budget to resume its campaign", limit, || {
                 is_paused(ledger, raised).ok().filter(|paused| !paused)
             })?;
         }
+        let refunds = wait_until("the compensations to be settled", limit, || {
+            refunds(ledger).ok().filter(|refunds| refunds.waiting == 0)
+        })?;
         wait_until("the messages to be worded", limit, || {
             let left = ledger.number("SELECT count(*) FROM outbox WHERE worded_at IS NULL");
             left.ok().filter(|left| *left == 0)
@@ -113,7 +131,8 @@ impl Story {
         let crossings = ledger.crossings()?;
         let of = |kind: &str| crossings.iter().filter(|row| row.kind == kind).count();
         let counted = Crossings { warned: of("WARN"), paused: of("PAUSE"), resumed: of("RESUME") };
-        Ok((ledger.deliveries()?.into_iter().filter(is_for_people).collect(), counted))
+        let messages = ledger.deliveries()?.into_iter().filter(is_for_people).collect();
+        Ok((messages, counted, refunds))
     }
 
     fn top_up(&mut self) -> Result<Option<String>> {
@@ -136,6 +155,16 @@ impl Story {
         self.topped_up = true;
         Ok(Some(format!("the advertiser of {id} multiplies its budget by {TOP_UP_TIMES}")))
     }
+}
+
+fn refunds(ledger: &mut Ledger) -> Result<Refunds> {
+    let mut number = |what: &str| ledger.number(&format!("SELECT {what} FROM compensations"));
+    Ok(Refunds {
+        paid: number("count(CASE WHEN state = 'REFUNDED' THEN 1 END)")?,
+        micros: number("coalesce(sum(refund_micros), 0)")?,
+        parked: number("count(CASE WHEN looks > (state <> 'WAITING') THEN 1 END)")?,
+        waiting: number("count(CASE WHEN state = 'WAITING' THEN 1 END)")?,
+    })
 }
 
 fn is_paused(ledger: &mut Ledger, campaign: &str) -> Result<bool> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Options;
-use super::story::Crossings;
+use super::story::{Crossings, Refunds};
 use crate::harness::host::Status;
 use crate::harness::ledger::DeliveryRow;
 use crate::pace::Tally;
@@ -56,7 +56,7 @@ impl View {
         Duration::from_millis(if self.live { 200 } else { 500 })
     }
 
-    pub(super) fn show(&mut self, tally: &Tally, status: &Status) {
+    pub(super) fn show(&mut self, tally: &Tally, status: &Status, refunds: Refunds) {
         let step = Duration::from_secs(if self.live { 1 } else { 2 });
         let (since, elapsed) = (tally.produced() - self.last.0, self.last.1.elapsed());
         let due = elapsed >= step;
@@ -65,9 +65,9 @@ impl View {
             self.last = (tally.produced(), Instant::now());
         }
         if self.live {
-            self.redraw(&self.screen(tally, status));
+            self.redraw(&self.screen(tally, status, refunds));
         } else if due {
-            println!("{}", self.line(tally, status));
+            println!("{}", self.line(tally, status, refunds));
         }
     }
 
@@ -94,25 +94,27 @@ impl View {
         println!();
     }
 
-    fn line(&self, tally: &Tally, status: &Status) -> String {
+    fn line(&self, tally: &Tally, status: &Status, refunds: Refunds) -> String {
         let near = status.near_budget.first().map_or(String::new(), |near| {
             format!("  {} at {} {}", near.campaign, percent(near.usage_ppm), near.status)
         });
         format!(
-            "{:>3} s  {:>5} events/s  produced {:>7}  charged {:>7}  skipped {:>7}  dead {:>4}  p50 {:.2} ms  p99 {:.2} ms  rules {:.0} ns/click{near}",
+            "{:>3} s  {:>5} events/s  produced {:>7}  charged {:>7}  skipped {:>7}  dead {:>4}  refunds {:>4} (+{} waiting)  p50 {:.2} ms  p99 {:.2} ms  rules {:.0} ns/click{near}",
             self.begin.elapsed().as_secs(),
             self.rate,
             tally.produced(),
             status.charged,
             status.skipped,
             status.dead_letters,
+            refunds.paid,
+            refunds.waiting,
             status.latency_ms.p50,
             status.latency_ms.p99,
             rule_ns(status),
         )
     }
 
-    fn screen(&self, tally: &Tally, status: &Status) -> Vec<String> {
+    fn screen(&self, tally: &Tally, status: &Status, refunds: Refunds) -> Vec<String> {
         let gone = self.begin.elapsed().as_secs().min(u64::from(self.seconds));
         let latency = status.latency_ms;
         let mut lines = vec![
@@ -137,6 +139,12 @@ impl View {
             format!(
                 "  latency, event to commit: p50 {:.2} ms   p99 {:.2} ms   max {:.1} ms",
                 latency.p50, latency.p99, latency.max
+            ),
+            format!(
+                "  duplicates: {} refunds of {}, {} waiting for clicks",
+                refunds.paid,
+                money(refunds.micros),
+                refunds.waiting
             ),
             format!("  budgets: {} warned, {} paused", status.warned, status.paused),
         ];
@@ -172,6 +180,7 @@ pub(super) struct Summary<'a> {
     pub(super) audit: &'a Result<String>,
     pub(super) messages: &'a [DeliveryRow],
     pub(super) crossings: Crossings,
+    pub(super) refunds: Refunds,
 }
 
 impl Summary<'_> {
@@ -183,6 +192,8 @@ impl Summary<'_> {
             && status.dead_letters == tally.poison()
             && status.charged + status.skipped + status.dead_letters == tally.produced()
             && status.charged_micros == tally.price_micros()
+            && self.refunds.paid == tally.compensations()
+            && self.refunds.micros == tally.claimed_micros()
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
@@ -198,6 +209,9 @@ impl Summary<'_> {
             "resumed": crossings.resumed,
             "messages": self.messages.iter().map(as_json).collect::<Vec<_>>(),
             "charged_micros": status.charged_micros,
+            "refunds": self.refunds.paid,
+            "refunded_micros": self.refunds.micros,
+            "parked": self.refunds.parked,
             "audit_exact": self.exact(),
             "p50_ms": status.latency_ms.p50,
             "p99_ms": status.latency_ms.p99,
@@ -216,6 +230,9 @@ impl Summary<'_> {
         row("clicks charged", tally.clicks(), status.charged);
         row("dead letters", tally.poison(), status.dead_letters);
         row("micros charged", tally.price_micros(), status.charged_micros);
+        row("refunds", tally.compensations(), self.refunds.paid);
+        row("micros refunded", tally.claimed_micros(), self.refunds.micros);
+        println!("  {:<22} {:>14}", "parked for a while", self.refunds.parked);
         println!("  {:<22} {:>14}", "skipped", status.skipped);
         let Crossings { warned, paused, resumed } = self.crossings;
         let crossings = format!("{warned} / {paused} / {resumed}");

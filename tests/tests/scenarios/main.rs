@@ -1,6 +1,7 @@
 //! The real binary against real servers, judged by the reference model. One program, so that all scenarios share
 //! one Kafka and one Postgres.
 
+mod dead_letters;
 mod exact;
 #[path = "../../../host/engine/tests/support/mod.rs"]
 mod guests;
@@ -11,6 +12,7 @@ mod outbox;
 mod policy;
 mod prices;
 mod redis;
+mod refunds;
 mod rules;
 mod servers;
 mod standins;
