@@ -28,6 +28,9 @@ pub enum Command {
     /// Look at messages, send them again, or drop them.
     #[command(subcommand)]
     Outbox(Outbox),
+    /// Look at dead letters: what could not be charged or paid.
+    #[command(subcommand)]
+    Dlq(Dlq),
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +123,44 @@ pub enum MessageState {
     Dropped,
     /// Its channel is not configured.
     Off,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dlq {
+    /// List dead letters, the newest first.
+    List(DlqList),
+    /// Show one dead letter: what is wrong, what to do, its key, headers and bytes.
+    Show(DlqShow),
+}
+
+#[derive(Debug, Args)]
+pub struct DlqList {
+    #[command(flatten)]
+    pub common: Common,
+    /// Only of this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Only with this code, such as UNKNOWN_CAMPAIGN.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Most letters to list.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+    /// Print JSON, with the bytes as text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DlqShow {
+    #[command(flatten)]
+    pub common: Common,
+    #[arg(long)]
+    pub topic: String,
+    #[arg(long)]
+    pub partition: i32,
+    #[arg(long)]
+    pub offset: i64,
 }
 
 #[derive(Debug, Args)]

@@ -109,6 +109,11 @@ impl Code {
         }
     }
 
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
     /// What the operator can do about it.
     #[must_use]
     pub fn hint(self) -> &'static str {

@@ -3,7 +3,7 @@
 use crate::Ledger;
 use crate::dialect::{Cells, Dialect, change, rows};
 use crate::error::{LedgerError, Result};
-use crate::refund_rows::{DeadLetterKey, StoredDeadLetter};
+use crate::refund_rows::{DeadLetterKey, LetterFilter, StoredDeadLetter};
 use crate::shape::headers_of;
 
 impl Ledger {
@@ -18,6 +18,14 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| unpublished(conn, limit))
     }
 
+    /// Dead letters, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn dead_letters(&mut self, filter: &LetterFilter) -> Result<Vec<StoredDeadLetter>> {
+        operation!(self, idle, run, |conn, _| listed(conn, filter))
+    }
+
     /// Writes down that dead letters were published, and gives the number of those that were not yet.
     ///
     /// # Errors
@@ -27,11 +35,19 @@ impl Ledger {
     }
 }
 
-const UNPUBLISHED: &str = "
-SELECT topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms, message_key, payload,
-  CAST(headers AS TEXT), generation, {us:created_at}
-FROM dead_letters WHERE published_at IS NULL
+/// Columns of `letter`, in the common words.
+const COLUMNS: &str =
+    "topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms,
+  message_key, payload, CAST(headers AS TEXT), generation, {us:created_at}";
+
+const UNPUBLISHED: &str = " FROM dead_letters WHERE published_at IS NULL
 ORDER BY created_at, topic, incarnation, kafka_partition, kafka_offset LIMIT $1";
+
+/// A number below 0 stands for any.
+const LISTED: &str = " FROM dead_letters
+WHERE ($1 = '' OR topic = $1) AND ($2 = '' OR code = $2) AND ($3 < 0 OR kafka_partition = $3)
+  AND ($4 < 0 OR kafka_offset = $4)
+ORDER BY created_at DESC, topic, incarnation, kafka_partition, kafka_offset LIMIT $5";
 
 const MARK: &str = "
 UPDATE dead_letters AS d SET published_at = {now} FROM {elements:$1} AS e
@@ -41,7 +57,19 @@ WHERE d.topic = CAST(e.value ->> 'topic' AS TEXT) AND d.incarnation = CAST(e.val
 
 async fn unpublished<D: Dialect>(conn: &mut D, limit: usize) -> Result<Vec<StoredDeadLetter>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = rows(conn, UNPUBLISHED, &[limit.into()]).await?;
+    let found = rows(conn, &format!("SELECT {COLUMNS}{UNPUBLISHED}"), &[limit.into()]).await?;
+    found.iter().map(letter).collect()
+}
+
+async fn listed<D: Dialect>(conn: &mut D, filter: &LetterFilter) -> Result<Vec<StoredDeadLetter>> {
+    let args = [
+        filter.topic.as_deref().unwrap_or_default().into(),
+        filter.code.as_deref().unwrap_or_default().into(),
+        filter.partition.map_or(-1, i64::from).into(),
+        filter.offset.unwrap_or(-1).into(),
+        i64::try_from(filter.limit).unwrap_or(i64::MAX).into(),
+    ];
+    let found = rows(conn, &format!("SELECT {COLUMNS}{LISTED}"), &args).await?;
     found.iter().map(letter).collect()
 }
 

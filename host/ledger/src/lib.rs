@@ -42,7 +42,9 @@ pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
     OutboxDepth, Outcome, Sending, State, Which, Worded,
 };
-pub use refund_rows::{CompensationDepth, DeadLetterKey, StoredDeadLetter, WaitingCompensation};
+pub use refund_rows::{
+    CompensationDepth, DeadLetterKey, LetterFilter, StoredDeadLetter, WaitingCompensation,
+};
 pub use rows::{
     Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,
     NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,

@@ -37,6 +37,18 @@ pub struct DeadLetterKey {
     pub offset: i64,
 }
 
+/// Which dead letters to list; everything that is not given matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LetterFilter {
+    pub topic: Option<String>,
+    pub partition: Option<i32>,
+    pub offset: Option<i64>,
+    /// Stable code.
+    pub code: Option<String>,
+    /// Listed at most.
+    pub limit: usize,
+}
+
 /// A dead letter as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDeadLetter {

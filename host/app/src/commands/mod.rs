@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod dlq;
 mod migrate;
 mod outbox;
 mod partition;
@@ -28,6 +29,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Audit(arguments) => audit::execute(&arguments),
         Command::Partition(command) => partition::execute(&command),
         Command::Outbox(command) => outbox::execute(&command),
+        Command::Dlq(command) => dlq::execute(&command),
     }
 }
 

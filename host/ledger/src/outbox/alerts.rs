@@ -75,10 +75,7 @@ async fn dead_letters_inside<D: Dialect>(conn: &mut D, every: Duration) -> Resul
     if change(conn, sql, &[total.into(), told.into(), micros(every)]).await? == 0 {
         return Ok(false);
     }
-    let detail = format!(
-        "{}Look with: SELECT * FROM dead_letters ORDER BY created_at DESC LIMIT 20",
-        codes_since(conn, told_at_us).await?
-    );
+    let detail = format!("{}Look with: tollgate dlq list", codes_since(conn, told_at_us).await?);
     let count = u64::try_from(total - told).unwrap_or(0);
     let occurred_at_us = clock_us(conn).await?;
     let facts = HappeningFacts { count, detail, occurred_at_us, ..HappeningFacts::default() };

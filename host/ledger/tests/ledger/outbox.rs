@@ -635,7 +635,7 @@ async fn dead_letters_are_told_exactly(kind: Kind) {
         payloads.iter().map(|payload| serde_json::from_str(payload).unwrap()).collect();
     assert_eq!(facts.iter().map(|facts| facts.count).collect::<Vec<_>>(), [1, 1, 2, 1]);
     assert!(
-        facts[0].detail.starts_with("Mostly 1 NOT_JSON. Look with: SELECT"),
+        facts[0].detail.starts_with("Mostly 1 NOT_JSON. Look with: tollgate dlq list"),
         "{}",
         facts[0].detail
     );

@@ -4,7 +4,7 @@ use sqlx::{Connection, Executor};
 use tollgate_domain::compensation::CompensationEvent;
 use tollgate_domain::money::Micros;
 use tollgate_ledger::{
-    CompensationDepth, Ledger, LedgerError, StoredDeadLetter, WaitingCompensation,
+    CompensationDepth, Ledger, LedgerError, LetterFilter, StoredDeadLetter, WaitingCompensation,
 };
 
 use crate::support::refunds::{
@@ -311,6 +311,30 @@ async fn what_is_refused_is_a_dead_letter(kind: Kind) {
     assert_eq!(ledger.mark_published(&[]).await.unwrap(), 0);
     assert!(ledger.unpublished_dead_letters(10).await.unwrap().is_empty());
     assert_eq!(ledger.overview().await.unwrap().dead_letters_unpublished, 0);
+
+    let all = LetterFilter { limit: 10, ..LetterFilter::default() };
+    let by = |topic: &str, code: &str, offset: Option<i64>| LetterFilter {
+        topic: (!topic.is_empty()).then(|| topic.to_owned()),
+        code: (!code.is_empty()).then(|| code.to_owned()),
+        partition: offset.map(|_| 1),
+        offset,
+        ..all.clone()
+    };
+    for (filter, expected) in [
+        (all.clone(), 2),
+        (LetterFilter { limit: 1, ..all.clone() }, 1),
+        (by(COMPENSATIONS, "", None), 2),
+        (by("ad-events", "", None), 0),
+        (by("", "COMPENSATION_REJECTED", None), 2),
+        (by("", "NOT_JSON", None), 0),
+        (by(COMPENSATIONS, "", Some(first.offset)), 1),
+        (by(COMPENSATIONS, "", Some(99)), 0),
+    ] {
+        let found = ledger.dead_letters(&filter).await.unwrap();
+        assert_eq!(found.len(), expected, "{filter:?}");
+    }
+    let one = ledger.dead_letters(&by(COMPENSATIONS, "", Some(first.offset))).await.unwrap();
+    assert_eq!(one[..], letters[..1]);
 }
 
 async fn an_unusable_campaign_holds_up_nobody_else(kind: Kind) {
