@@ -121,8 +121,8 @@ impl CompensationRow {
     }
 }
 
-/// Reads an event of `compensation-events`. `record_at_ms` is the record's timestamp, -1 when it has none; the event and
-/// the clicks it names are held to the same limits of age.
+/// Reads an event of `compensation-events`. `record_at_ms` is the record's timestamp, -1 when it has none; the event
+/// and the clicks it names are held to the same limits of age.
 ///
 /// # Errors
 /// The code and the sentence for the dead letter.

@@ -338,6 +338,17 @@ fn a_rule_is_told_what_was_matched() {
 }
 
 #[test]
+fn a_rule_is_told_what_the_day_can_give_back() {
+    for (spent, expected) in [(500, 500), (0, 0), (-1, 0), (i64::MIN, 0), (i64::MAX, i64::MAX)] {
+        let mut rule = PlainRule::new(Answer::Fixed(0, 0, 7));
+        decide(1, &row(2, 100, &[1, 2]), &facts(spent, &[]), &LIMITS, &mut rule).unwrap();
+        let asked = rule.asked.expect("the rule was asked");
+        assert_eq!(asked.compensations.refundable_micros, [expected]);
+        assert_eq!(asked.days.spent_micros, [spent]);
+    }
+}
+
+#[test]
 fn several_generations_are_none() {
     let mut facts = facts(500, &[(1, 100), (2, 100)]);
     facts.charges[1].generation = 4;
