@@ -97,11 +97,8 @@ async fn turn(parts: &DeadLetterParts, ledger: &mut Option<Ledger>) -> anyhow::R
 async fn publish(parts: &DeadLetterParts, letter: &StoredDeadLetter) -> Result<(), PublishError> {
     let topic = format!("{}{}", letter.topic, parts.suffix);
     let added = added_headers(letter, parts.groups.get(&letter.topic).map_or("", String::as_str));
-    let original = letter
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default()));
-    let added = added.iter().map(|(name, value)| (*name, value.as_bytes()));
+    let original = letter.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+    let added = added.iter().map(|(name, value)| (*name, Some(value.as_bytes())));
     let headers: Vec<_> = original.chain(added).collect();
     let (key, payload) = (letter.message_key.as_deref(), letter.payload.as_deref());
     parts.publisher.send(&topic, key, payload, &headers).await

@@ -22,6 +22,10 @@ use crate::rules::{ActiveRefunder, RuleLoader};
 /// Compensations of one turn at most.
 const TURN_MAX: usize = 100;
 
+/// Looks after which the time to the next one doubles, and how often it does.
+const LOOKS_A_DOUBLING: i64 = 8;
+const DOUBLINGS_MAX: u32 = 4;
+
 /// Everything that settling needs.
 pub struct RefundParts {
     pub ledger: LedgerConfig,
@@ -48,7 +52,7 @@ pub async fn run(parts: RefundParts, stop: CancellationToken) {
     let mut settler = Settler { parts, ledger };
     // A turn is never cut short, because an operation that is dropped halfway costs the connection.
     while !stop.is_cancelled() {
-        if let Err(error) = settler.turn().await {
+        if let Err(error) = settler.turn(&stop).await {
             let error = format!("{error:#}");
             tracing::warn!(error, "compensations cannot be settled; trying again");
             stop.run_until_cancelled(tokio::time::sleep(settler.parts.period)).await;
@@ -76,13 +80,13 @@ async fn open(parts: &RefundParts) -> Ledger {
 }
 
 impl Settler {
-    async fn turn(&mut self) -> anyhow::Result<()> {
+    async fn turn(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         loop {
             let waiting = self.ledger.waiting_compensations(TURN_MAX).await?;
-            for compensation in &waiting {
+            for compensation in waiting.iter().take_while(|_| !stop.is_cancelled()) {
                 self.settle(compensation).await?;
             }
-            if waiting.len() < TURN_MAX {
+            if waiting.len() < TURN_MAX || stop.is_cancelled() {
                 break;
             }
         }
@@ -127,7 +131,8 @@ impl Settler {
                 refund::decide_unknown(id, row, generation, now_us, waited_us, &limits)
             }
         };
-        self.ledger.apply_refund(&plan, self.parts.period).await?;
+        let next_look = next_look(self.parts.period, waiting.looks);
+        self.ledger.apply_refund(&plan, next_look).await?;
         if plan.state != refund::state::WAITING {
             self.after_commit(&plan, waiting);
         }
@@ -149,6 +154,12 @@ impl Settler {
         let (refund, reason, detail) = (plan.refund, &plan.reason, &plan.detail);
         tracing::info!(campaign, state, %refund, reason, detail, "a compensation is settled");
     }
+}
+
+/// What has waited for long is looked at less often, so that many that wait are no burden.
+fn next_look(period: Duration, looks: i64) -> Duration {
+    let doublings = u32::try_from(looks / LOOKS_A_DOUBLING).unwrap_or(u32::MAX);
+    period.saturating_mul(1 << doublings.min(DOUBLINGS_MAX))
 }
 
 /// Why a compensation was not settled.

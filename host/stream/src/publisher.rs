@@ -122,7 +122,7 @@ impl Publisher {
         topic: &str,
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
-        headers: &[(&str, &[u8])],
+        headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), PublishError> {
         let bytes = key.map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
         let failed = |error: KafkaError| PublishError::new(&error, topic, bytes);
@@ -139,7 +139,7 @@ impl Publisher {
         topic: &str,
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
-        headers: &[(&str, &[u8])],
+        headers: &[(&str, Option<&[u8]>)],
     ) -> Result<oneshot::Receiver<Delivered>, KafkaError> {
         let (done, delivery) = oneshot::channel();
         let mut record = BaseRecord::with_opaque_to(topic, Box::new(done));
@@ -241,9 +241,9 @@ fn make(config: &ClientConfig) -> Result<Inner, KafkaError> {
     config.create_with_context(Deliveries)
 }
 
-fn owned(headers: &[(&str, &[u8])]) -> OwnedHeaders {
+fn owned(headers: &[(&str, Option<&[u8]>)]) -> OwnedHeaders {
     let all = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(all, |all, (key, value)| all.insert(Header { key, value: Some(*value) }))
+    headers.iter().fold(all, |all, (key, value)| all.insert(Header { key, value: *value }))
 }
 
 #[cfg(test)]

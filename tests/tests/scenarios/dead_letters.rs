@@ -30,7 +30,7 @@ fn headers(at: usize) -> Headers {
         0 => Vec::new(),
         1 => vec![header("trace", format!("trace-{at}").as_bytes())],
         2 => vec![header("bytes", b"\x00\xff\xfe"), header("empty", b"")],
-        _ => vec![header("twice", b"1"), header("twice", b"2")],
+        _ => vec![header("twice", b"1"), header("twice", b"2"), ("none".to_owned(), None)],
     }
 }
 

@@ -111,7 +111,7 @@ impl Story {
             return;
         }
         let sort = |sorts: &[Sort], random: &mut SmallRng| {
-            if random.random_bool(0.8) {
+            if random.random_bool(0.5) {
                 Sort::Honest
             } else {
                 sorts[random.random_range(0..sorts.len())]

@@ -62,7 +62,7 @@ pub struct CampaignEvents {
 impl CampaignEvents {
     /// Writes a message whose title and body are the key and the payload of an [`Event`].
     pub async fn send(&self, message: &Outgoing<'_>) -> Attempt {
-        let headers = [(KEY_HEADER, message.key.as_bytes())];
+        let headers = [(KEY_HEADER, Some(message.key.as_bytes()))];
         let (key, payload) = (Some(message.title.as_bytes()), Some(message.body.as_bytes()));
         match self.publisher.send(&self.topic, key, payload, &headers).await {
             Ok(()) => Attempt::Sent,

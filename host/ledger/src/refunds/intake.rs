@@ -38,7 +38,9 @@ pub(crate) async fn store<D: Dialect>(
         let args = [(&values).into(), (generation as i64).into()];
         let first = format!(
             "INSERT INTO compensations ({COLUMNS}) SELECT {VALUES}, 'WAITING' FROM {{elements:$1}} AS e
-             WHERE true ORDER BY e.value ->> 'identity' ON CONFLICT DO NOTHING"
+             WHERE true ORDER BY e.value ->> 'identity', CAST(e.value ->> 'partition' AS INTEGER),
+               CAST(e.value ->> 'offset' AS BIGINT)
+             ON CONFLICT DO NOTHING"
         );
         let stored = change(conn, &first, &args).await?;
         if stored == part.len() as u64 {

@@ -25,7 +25,12 @@ fn send(
     payload: &str,
 ) -> Result<(), PublishError> {
     let (key, payload) = (Some(key.as_bytes()), Some(payload.as_bytes()));
-    block_on(publisher.send(&topic.name, key, payload, &[("tollgate-key", b"k#1")]))
+    block_on(publisher.send(
+        &topic.name,
+        key,
+        payload,
+        &[("tollgate-key", Some(b"k#1")), ("none", None)],
+    ))
 }
 
 /// The first records of all partitions.
@@ -64,6 +69,8 @@ fn a_record_that_was_sent_is_there_as_it_was() {
     assert_eq!(seen, expected.map(|pair| pair.map(|text| text.map(str::to_owned))));
     let header = records[0].headers().unwrap().get(0);
     assert_eq!((header.key, header.value), ("tollgate-key", Some(&b"k#1"[..])));
+    let header = records[0].headers().unwrap().get(1);
+    assert_eq!((header.key, header.value), ("none", None), "no value is not an empty one");
     assert!(records[1].headers().is_none());
 }
 
