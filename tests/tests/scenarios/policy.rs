@@ -100,7 +100,7 @@ fn shapes(rows: &[DeliveryRow]) -> BTreeSet<[&str; 4]> {
 fn terse_rules() -> Folder {
     let (folder, shipped) = (Folder::new("terse").unwrap(), workspace().join("target/rules"));
     let copy = |from: &Path, name: &str| fs::copy(shipped.join(from), folder.file(name)).unwrap();
-    for name in ["pricing.wasm", "threshold.wasm"] {
+    for name in ["pricing.wasm", "threshold.wasm", "refund.wasm"] {
         copy(Path::new(name), name);
     }
     copy(Path::new("others/terse_notification.wasm"), "notification.wasm");
