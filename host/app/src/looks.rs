@@ -111,12 +111,16 @@ impl Looker {
                 due.push((campaign, state));
             }
         }
+        let mut is_complete = true;
         while !due.is_empty() {
             let rest = due.split_off(due.len().min(CAMPAIGNS_MAX));
-            self.look_at(due, looks.now_us).await?;
+            is_complete &= self.look_at(due, looks.now_us).await?;
             due = rest;
         }
-        // Only now: what failed above has to be found again.
+        // What was not written has to be found again, so the next look goes back as far as this one.
+        if !is_complete {
+            return Ok(());
+        }
         self.looked_us = Some(looks.now_us);
         if is_thorough {
             self.thorough = Instant::now();
@@ -124,7 +128,8 @@ impl Looker {
         Ok(())
     }
 
-    async fn look_at(&mut self, due: Vec<(Campaign, Seen)>, now_us: i64) -> anyhow::Result<()> {
+    /// False: something had changed meanwhile, and the same campaigns have to be looked at again.
+    async fn look_at(&mut self, due: Vec<(Campaign, Seen)>, now_us: i64) -> anyhow::Result<bool> {
         let ids: Vec<_> = due.iter().map(|(campaign, _)| Arc::clone(&campaign.id)).collect();
         let mut book = Book::default();
         let mut states = Vec::with_capacity(due.len());
@@ -136,14 +141,14 @@ impl Looker {
             Ok(()) => {
                 counter!(Metric::Looks.name()).increment(ids.len() as u64);
                 self.seen.extend(ids.into_iter().zip(states));
-                Ok(())
+                Ok(true)
             }
             // Somebody else was faster; the next look sees what they have done.
-            Err(LedgerError::Stale(_)) => Ok(()),
+            Err(LedgerError::Stale(_)) => Ok(false),
             Err(LedgerError::GenerationChanged { .. }) => {
                 let rules = self.parts.loader.load_active(&mut self.ledger).await;
                 self.parts.rules = rules.context("the active rules cannot be loaded")?;
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error.into()),
         }
