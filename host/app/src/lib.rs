@@ -12,6 +12,7 @@ pub mod looks;
 pub mod metrics;
 pub mod pipeline;
 pub mod positions;
+pub mod reach;
 pub mod refunds;
 pub mod relay;
 pub mod rules;

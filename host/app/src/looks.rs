@@ -23,6 +23,7 @@ use crate::metrics::Metric;
 use crate::pipeline::hints::{Hints, Wanted};
 use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::{note_crossings, remember};
+use crate::reach;
 use crate::rules::{ActiveRules, RuleLoader};
 
 /// A change may be committed later than it is dated: mostly not much, and never more than a statement may take. So every
@@ -67,15 +68,7 @@ struct Looker {
 pub async fn run(parts: LookParts, stop: CancellationToken) {
     let mut tick = tokio::time::interval(parts.period);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let opened = async {
-        loop {
-            tick.tick().await;
-            match Ledger::open(&parts.ledger).await {
-                Ok(ledger) => return ledger,
-                Err(error) => tracing::warn!(%error, "cannot look at budgets; trying again"),
-            }
-        }
-    };
+    let opened = reach::ledger(&parts.ledger, parts.period, "looks");
     let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
     let (seen, thorough) = (HashMap::new(), Instant::now());
     let mut looker = Looker { parts, ledger, seen, looked_us: None, thorough };

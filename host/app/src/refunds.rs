@@ -17,6 +17,7 @@ use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 use crate::metrics::Metric;
 use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
+use crate::reach;
 use crate::rules::{ActiveRefunder, RuleLoader};
 
 /// Compensations of one turn at most.
@@ -48,7 +49,8 @@ struct Settler {
 
 /// Settles until it is stopped. Whatever fails is tried again.
 pub async fn run(parts: RefundParts, stop: CancellationToken) {
-    let Some(ledger) = stop.run_until_cancelled(open(&parts)).await else { return };
+    let opened = reach::ledger(&parts.ledger, parts.period, "refunds");
+    let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
     let mut settler = Settler { parts, ledger };
     // A turn is never cut short, because an operation that is dropped halfway costs the connection.
     while !stop.is_cancelled() {
@@ -66,16 +68,6 @@ pub async fn run(parts: RefundParts, stop: CancellationToken) {
             () = settler.parts.arrived.notified() => {}
             () = tokio::time::sleep(settler.parts.period) => {}
         }
-    }
-}
-
-async fn open(parts: &RefundParts) -> Ledger {
-    loop {
-        match Ledger::open(&parts.ledger).await {
-            Ok(ledger) => return ledger,
-            Err(error) => tracing::warn!(%error, "refunds wait for the ledger; trying again"),
-        }
-        tokio::time::sleep(parts.period).await;
     }
 }
 

@@ -19,6 +19,7 @@ use tollgate_ledger::{Ledger, LedgerConfig};
 use crate::config;
 use crate::metrics::Metric;
 use crate::pipeline::stats::Stats;
+use crate::reach;
 use crate::rules::RuleLoader;
 
 pub use routes::Routes;
@@ -57,7 +58,8 @@ struct Relay {
 
 /// Relays until it is stopped; then what is on its way is waited for, and the lease given back.
 pub async fn run(parts: RelayParts, stop: CancellationToken) {
-    let Some(ledger) = stop.run_until_cancelled(open(&parts)).await else { return };
+    let opened = reach::ledger(&parts.ledger, PAUSE_MAX, "relay");
+    let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
     let wording =
         Wording::new(Arc::clone(&parts.routes), Arc::clone(&parts.loader), &parts.settings);
     let sender = Sender::new(Arc::clone(&parts.routes), Arc::clone(&parts.stats), &parts.settings);
@@ -65,16 +67,6 @@ pub async fn run(parts: RelayParts, stop: CancellationToken) {
     relay.relay(&stop).await;
     if let Err(error) = relay.finish().await {
         tracing::warn!(%error, "the relay stopped in the middle; another host goes on after its lease");
-    }
-}
-
-async fn open(parts: &RelayParts) -> Ledger {
-    loop {
-        match Ledger::open(&parts.ledger).await {
-            Ok(ledger) => return ledger,
-            Err(error) => tracing::warn!(%error, "the relay cannot reach the ledger; trying again"),
-        }
-        tokio::time::sleep(PAUSE_MAX).await;
     }
 }
 
