@@ -119,7 +119,9 @@ fn severity(happening: &Happening) -> Severity {
         | Kind::RefundFailed
         | Kind::RuleFault
         | Kind::PauseRefused
-        | Kind::DeliveryFailed => Severity::Critical,
+        | Kind::DeliveryFailed
+        | Kind::AuditMismatch
+        | Kind::PartitionHalted => Severity::Critical,
     }
 }
 

@@ -43,6 +43,8 @@ pub fn compose(happening: &Happening, params: &Params) -> Vec<Message> {
         Kind::RuleFault => (Severity::Critical, "FAULT"),
         Kind::PauseRefused => (Severity::Critical, "REFUSED"),
         Kind::DeliveryFailed => (Severity::Critical, "UNSENT"),
+        Kind::AuditMismatch => (Severity::Critical, "AUDIT"),
+        Kind::PartitionHalted => (Severity::Critical, "HALT"),
     };
     let campaign = cut(&happening.campaign, 100);
     let title = match happening.usage_ppm {

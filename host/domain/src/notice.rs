@@ -19,10 +19,14 @@ pub enum HappeningKind {
     PauseRefused,
     /// A message was given up.
     DeliveryFailed,
+    /// The ledger does not add up for an advertiser.
+    AuditMismatch,
+    /// A partition stopped, because too many of its events became dead letters.
+    PartitionHalted,
 }
 
 impl HappeningKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Warning,
         Self::Paused,
         Self::Resumed,
@@ -32,6 +36,8 @@ impl HappeningKind {
         Self::RuleFault,
         Self::PauseRefused,
         Self::DeliveryFailed,
+        Self::AuditMismatch,
+        Self::PartitionHalted,
     ];
 
     /// As the outbox has it.
@@ -47,6 +53,8 @@ impl HappeningKind {
             Self::RuleFault => "RULE_FAULT",
             Self::PauseRefused => "PAUSE_REFUSED",
             Self::DeliveryFailed => "DELIVERY_FAILED",
+            Self::AuditMismatch => "AUDIT_MISMATCH",
+            Self::PartitionHalted => "PARTITION_HALTED",
         }
     }
 

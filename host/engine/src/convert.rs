@@ -193,6 +193,8 @@ fn happening(happening: &Happening) -> WireHappening<'_> {
             HappeningKind::RuleFault => notification::Kind::RuleFault,
             HappeningKind::PauseRefused => notification::Kind::PauseRefused,
             HappeningKind::DeliveryFailed => notification::Kind::DeliveryFailed,
+            HappeningKind::AuditMismatch => notification::Kind::AuditMismatch,
+            HappeningKind::PartitionHalted => notification::Kind::PartitionHalted,
         },
         campaign: &facts.campaign_id,
         advertiser: &facts.advertiser_id,

@@ -18,6 +18,8 @@ fn happening(words: &str) -> Happening {
         "fault" => Kind::RuleFault,
         "refused" => Kind::PauseRefused,
         "unsent" => Kind::DeliveryFailed,
+        "audit" => Kind::AuditMismatch,
+        "halted" => Kind::PartitionHalted,
         other => panic!("{other}"),
     };
     let mut happening = Happening::example(kind, "campaign_100", "advertiser_50");
@@ -86,6 +88,8 @@ fn operators_steer_who_hears_what_and_when() {
     check(&[], "fault", "critical slack:default email:default");
     check(&[], "refused", "critical slack:default email:default");
     check(&[], "unsent", "critical slack:default email:default");
+    check(&[], "audit", "critical slack:default email:default");
+    check(&[], "halted", "critical slack:default email:default");
     // Only crossings have a day that can be over.
     check(&[], "warning late", "info slack:default");
     check(&[], "paused late", "info slack:default");
@@ -235,7 +239,7 @@ fn every_kind_has_words_without_any_facts() {
         let mut titles = std::collections::BTreeSet::new();
         for kind in ["warning", "paused", "resumed", "dead", "refund", "duplicates", "fault"]
             .into_iter()
-            .chain(["refused", "unsent", "warning late"])
+            .chain(["refused", "unsent", "audit", "halted", "warning late"])
         {
             let mut bare = Happening::example(happening(kind).kind, "", "");
             (bare.day, bare.today) = (String::new(), !kind.ends_with("late"));

@@ -68,6 +68,8 @@ fn what(language: Language, happening: &Happening) -> &'static str {
         Kind::RuleFault => language.of("Rule fault", "규칙 오류"),
         Kind::PauseRefused => language.of("Pause refused", "일시중지 거부"),
         Kind::DeliveryFailed => language.of("Message not delivered", "알림 전송 실패"),
+        Kind::AuditMismatch => language.of("Ledger does not add up", "원장 불일치"),
+        Kind::PartitionHalted => language.of("Partition halted", "파티션 중단"),
     }
 }
 
@@ -149,6 +151,14 @@ fn english(happening: &Happening) -> String {
             percent(happening.usage_ppm)
         ),
         Kind::DeliveryFailed => count("A message was given up.", "messages were given up."),
+        Kind::AuditMismatch => count(
+            "The ledger does not add up in one place.",
+            "places were found where the ledger does not add up.",
+        ),
+        Kind::PartitionHalted => {
+            "A partition is not read any more: too many of its events became dead letters."
+                .to_owned()
+        }
     }
 }
 
@@ -190,6 +200,8 @@ fn korean(happening: &Happening) -> String {
             percent(happening.usage_ppm)
         ),
         Kind::DeliveryFailed => format!("알림 {count}건의 전송을 포기했습니다."),
+        Kind::AuditMismatch => format!("원장에서 맞지 않는 곳이 {count}건 발견되었습니다."),
+        Kind::PartitionHalted => "데드레터가 너무 많아 파티션 처리를 중단했습니다.".to_owned(),
     }
 }
 

@@ -77,6 +77,10 @@ pub enum Kind {
     PauseRefused,
     /// A message was given up.
     DeliveryFailed,
+    /// The ledger does not add up for an advertiser.
+    AuditMismatch,
+    /// A partition stopped, because too many of its events became dead letters.
+    PartitionHalted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

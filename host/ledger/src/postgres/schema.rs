@@ -14,6 +14,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("../../migrations/postgres/0001_ledger.sql")),
     ("messages", include_str!("../../migrations/postgres/0002_messages.sql")),
     ("refunds", include_str!("../../migrations/postgres/0003_refunds.sql")),
+    ("days", include_str!("../../migrations/postgres/0004_days.sql")),
+    ("decisions", include_str!("../../migrations/postgres/0005_decisions.sql")),
+    ("replays", include_str!("../../migrations/postgres/0006_replays.sql")),
+    ("watch", include_str!("../../migrations/postgres/0007_watch.sql")),
 ];
 
 /// Serialises migrations of several processes; the number has no meaning.

@@ -15,6 +15,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("ledger", include_str!("../../migrations/sqlite/0001_ledger.sql")),
     ("messages", include_str!("../../migrations/sqlite/0002_messages.sql")),
     ("refunds", include_str!("../../migrations/sqlite/0003_refunds.sql")),
+    ("days", include_str!("../../migrations/sqlite/0004_days.sql")),
+    ("decisions", include_str!("../../migrations/sqlite/0005_decisions.sql")),
+    ("replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
+    ("watch", include_str!("../../migrations/sqlite/0007_watch.sql")),
 ];
 
 /// Version of the tables; 0 when there are none.

@@ -54,6 +54,8 @@ fn from_wire(happening: Happening) -> happening::Happening {
             wire::Kind::RuleFault => happening::Kind::RuleFault,
             wire::Kind::PauseRefused => happening::Kind::PauseRefused,
             wire::Kind::DeliveryFailed => happening::Kind::DeliveryFailed,
+            wire::Kind::AuditMismatch => happening::Kind::AuditMismatch,
+            wire::Kind::PartitionHalted => happening::Kind::PartitionHalted,
         },
         campaign: happening.campaign,
         advertiser: happening.advertiser,

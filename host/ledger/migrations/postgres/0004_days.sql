@@ -1,0 +1,1 @@
+-- History at size: partitions of days, and what is kept of days that were taken away.

@@ -1,0 +1,1 @@
+-- What rules were given and what they answered, kept for as long as it has to be explained.

@@ -1,0 +1,1 @@
+-- Dead letters that were tried again or dropped.

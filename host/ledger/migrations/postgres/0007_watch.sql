@@ -1,0 +1,1 @@
+-- What the running audit has seen, and clicks and duplicates by the minute.
