@@ -34,6 +34,10 @@ const PARAMS: &[Param] = &[
     Param::toggle("charge_after_pause", true).help(
         "Whether clicks are charged that come after the pause; the one that led to it always is.",
     ),
+    Param::toggle("resume_after_refund", false).help(
+        "Whether a campaign runs again today when a refund brings it below pause_at; otherwise it stays paused until \
+         tomorrow.",
+    ),
 ];
 
 /// What an operator may set.
@@ -45,6 +49,7 @@ pub struct Params {
     /// A counter above this share of the budget is absurd.
     pub counter_max_ppm: u32,
     pub charge_after_pause: bool,
+    pub resume_after_refund: bool,
 }
 
 impl Params {
@@ -55,13 +60,14 @@ impl Params {
             pause_at_ppm: given.ratio_ppm("pause_at"),
             counter_max_ppm: given.ratio_ppm("counter_max"),
             charge_after_pause: given.toggle("charge_after_pause"),
+            resume_after_refund: given.toggle("resume_after_refund"),
         }
     }
 }
 
 #[must_use]
 pub fn describe() -> Description {
-    Description::new("budget-levels", "1.0.0").needs(Needs::COUNTER).params(PARAMS).reasons(&[
+    Description::new("budget-levels", "1.1.0").needs(Needs::COUNTER).params(PARAMS).reasons(&[
         LEDGER,
         COUNTER,
         NO_BUDGET,
@@ -86,10 +92,11 @@ pub fn judge(movement: Movement<'_>, params: &Params) -> Verdict {
         return Verdict::pause(params.pause_at_ppm, usage, reason);
     }
     if movement.is_paused_by_budget() {
-        // A budget that has led to a pause stays exhausted, also when refunds free some of it; a day or a budget
-        // that has not is a fresh one.
-        let fresh = movement.is_today() && !movement.was_paused_before();
-        return match fresh {
+        // A budget that has led to a pause stays exhausted, unless refunds that free some of it are to count; a day or
+        // a budget that has not is a fresh one.
+        let freed = params.resume_after_refund && movement.amount_micros() < 0;
+        let resumes = movement.is_today() && (freed || !movement.was_paused_before());
+        return match resumes {
             true => Verdict::resume(params.pause_at_ppm, usage, reason),
             false => Verdict::keep(usage, reason),
         };

@@ -99,7 +99,7 @@ fn payload(now_us: i64, sent: Sent) -> String {
 }
 
 fn outcome(desk: &mut Desk) -> String {
-    desk.audit(&[]);
+    desk.audit();
     let reader = &mut desk.reader;
     let sum = |reader: &mut reader::Ledger, sql: &str| reader.number(sql).unwrap();
     let chain = sum(

@@ -183,7 +183,7 @@ impl Looker {
         }
         self.ledger.apply(&plan).await?;
         parts.stats.looked(&plan);
-        note_crossings(&plan);
+        note_crossings(&plan.crossings);
         parts.wake.notify_one();
         Ok(())
     }

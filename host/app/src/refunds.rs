@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use metrics::gauge;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tollgate_domain::decide::after_refund;
+use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::refund::{self, RefundLimits, RefundPlan};
 use tollgate_domain::rule::{RuleError, World};
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
@@ -17,6 +19,7 @@ use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 use crate::metrics::Metric;
 use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
+use crate::pipeline::writer::note_crossings;
 use crate::reach;
 use crate::rules::{ActiveRefunder, RuleLoader};
 
@@ -33,6 +36,7 @@ pub struct RefundParts {
     pub loader: Arc<RuleLoader>,
     pub rule: ActiveRefunder,
     pub limits: RefundLimits,
+    pub fence: FenceLimits,
     pub stats: Arc<Stats>,
     /// Rings when this host has taken a compensation in.
     pub arrived: Arc<Notify>,
@@ -113,8 +117,15 @@ impl Settler {
                 let Some(facts) = self.ledger.lock_refund(waiting, &day, generation).await? else {
                     return Ok(());
                 };
-                let rule = &mut self.parts.rule.refunder;
-                refund::decide(waiting.id, &waiting.row, &facts, &limits, rule)?
+                let ActiveRefunder { refunder, set, .. } = &mut self.parts.rule;
+                let mut plan = refund::decide(waiting.id, &waiting.row, &facts, &limits, refunder)?;
+                let fault = after_refund(&mut plan, &facts, &self.parts.fence, set)?;
+                if let Some(fault) = fault {
+                    self.parts.stats.faulted(1);
+                    let code = fault.code.as_str();
+                    tracing::warn!(code, %fault, generation, "a rule failed at a refund");
+                }
+                plan
             }
             None => {
                 let now_us = self.ledger.clock_us().await?;
@@ -136,6 +147,10 @@ impl Settler {
         self.parts.stats.settled(plan, latency_us);
         let calls = self.parts.rule.refunder.take_stats();
         self.parts.stats.called(World::Refund, &calls);
+        for (world, calls) in self.parts.rule.set.take_stats() {
+            self.parts.stats.called(world, &calls);
+        }
+        note_crossings(&plan.crossings);
         if !plan.outbox.is_empty() {
             self.parts.outbox.notify_one();
         }

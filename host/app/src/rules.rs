@@ -31,9 +31,10 @@ pub struct ActiveNotifier {
     pub generation: u64,
 }
 
-/// The rule that decides about refunds, of one generation.
+/// The rule that decides about refunds, and those that judge what a refund does to a budget, of one generation.
 pub struct ActiveRefunder {
     pub refunder: Refunder,
+    pub set: RuleSet,
     pub generation: u64,
 }
 
@@ -131,10 +132,7 @@ impl RuleLoader {
     /// The ledger did not answer, nothing is active, or a module is no longer admitted.
     pub async fn load_active(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRules> {
         let active = active(ledger).await?;
-        let pricing = self.load_part(ledger, &active, World::Pricing).await?;
-        let threshold = self.load_part(ledger, &active, World::Threshold).await?;
-        let set = RuleSet::new(pricing, threshold)?;
-        Ok(ActiveRules { set, generation: active.number })
+        Ok(ActiveRules { set: self.load_set(ledger, &active).await?, generation: active.number })
     }
 
     /// Loads the active rule that words messages.
@@ -147,14 +145,25 @@ impl RuleLoader {
         Ok(ActiveNotifier { notifier: Notifier::new(rule)?, generation: active.number })
     }
 
-    /// Loads the active rule that decides about refunds.
+    /// Loads the active rules that settle compensations.
     ///
     /// # Errors
     /// As `load_active`.
     pub async fn load_refunder(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRefunder> {
         let active = active(ledger).await?;
         let rule = self.load_part(ledger, &active, World::Refund).await?;
-        Ok(ActiveRefunder { refunder: Refunder::new(rule)?, generation: active.number })
+        let set = self.load_set(ledger, &active).await?;
+        Ok(ActiveRefunder { refunder: Refunder::new(rule)?, set, generation: active.number })
+    }
+
+    async fn load_set(
+        &self,
+        ledger: &mut Ledger,
+        active: &ledger::Generation,
+    ) -> anyhow::Result<RuleSet> {
+        let pricing = self.load_part(ledger, active, World::Pricing).await?;
+        let threshold = self.load_part(ledger, active, World::Threshold).await?;
+        Ok(RuleSet::new(pricing, threshold)?)
     }
 
     async fn load_part(

@@ -8,13 +8,16 @@ mod running;
 pub(crate) mod tables;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::batch::{Batch, ClickRef, Resolved};
+use crate::book::Book;
 use crate::dead::{Rejection, Stage};
 use crate::facts::{PricingFacts, Quotes, Verdicts};
 use crate::fence::{self, FenceLimits};
 use crate::money::Micros;
 use crate::plan::{Plan, ReasonName};
+use crate::refund::{RefundFacts, RefundPlan};
 use crate::rule::{Description, Fault, RuleError, Rules};
 
 use running::Running;
@@ -73,6 +76,55 @@ pub fn decide<'a>(
     let rejected = resolved.rejected.iter().cloned().chain(priced.rejected).chain(log.rejected);
     let plan = running.into_plan(rejected.collect());
     Ok(Decision { plan, faults: log.faults, first_fault: log.first })
+}
+
+/// Asks the threshold rule about a refund of today's spend, when the budget has paused the campaign. When the rule says
+/// that the campaign is to run again, `plan` takes that over.
+///
+/// # Errors
+/// As `decide`. A fault of the rule itself leaves the campaign paused and is in the outcome.
+pub fn after_refund(
+    plan: &mut RefundPlan,
+    facts: &RefundFacts,
+    fence: &FenceLimits,
+    rules: &mut dyn Rules,
+) -> Result<Option<Fault>, RuleError> {
+    static NO_CLICKS: Batch = Batch::empty();
+    if !plan.may_resume(facts) {
+        return Ok(None);
+    }
+    let campaign = &facts.campaign;
+    let mut book = Book::default();
+    book.campaigns.insert(Arc::clone(&campaign.id), campaign.clone());
+    book.balances.insert(Arc::clone(&campaign.advertiser), facts.balance);
+    book.days.insert(facts.day.clone(), facts.state);
+    let Ok(resolved) = Resolved::look(&book, &[Arc::clone(&campaign.id)], facts.now_us) else {
+        return Err(RuleError::Host("the facts of a refund do not fit together".to_owned()));
+    };
+    let context = Context {
+        generation: facts.generation,
+        now_us: facts.now_us,
+        hints: &[],
+        fence,
+        rule_rows_max: 1,
+    };
+    let tables = Tables::new(&NO_CLICKS, &resolved, context.hints);
+    let log = FaultLog::default();
+    let work = Work { resolved: &resolved, context: &context, tables: &tables, log };
+    let mut running = Running::new(&NO_CLICKS, &resolved, &context, reasons(rules));
+    let movement = (0, Micros(plan.refund.0.saturating_neg()));
+    let verdicts = match work.ask(std::iter::once(movement), rules, &running) {
+        Ok(verdicts) => verdicts,
+        Err(RuleError::Fault(fault)) => return Ok(Some(fault)),
+        Err(host) => return Err(host),
+    };
+    if verdicts.action[0] == fence::action::RESUME {
+        let base = rules.pricing().reasons.len() as u16;
+        let reason = base + reason_at(rules.threshold(), verdicts.reason[0]);
+        running.give_back(0, plan.refund, &running::Verdict::at(&verdicts, 0, reason));
+        plan.resume(running.into_plan(Vec::new()));
+    }
+    Ok(None)
 }
 
 /// Looks afresh at campaigns without any click: who is due to be warned about, paused or resumed, because a day has

@@ -7,7 +7,7 @@ mod columns;
 
 use std::sync::Arc;
 
-use crate::book::{Campaign, DayKey, DayState};
+use crate::book::{BUDGET_EXHAUSTED, Campaign, DayKey, DayState, Status};
 use crate::compensation::{CompensationEvent, CompensationRow};
 use crate::day::Day;
 use crate::dead::{Code, DeadLetter, Rejection, Stage};
@@ -15,7 +15,7 @@ use crate::facts::{Decisions, RefundColumns};
 use crate::fence::{self, refund_action};
 use crate::money::Micros;
 use crate::notice::{HappeningFacts, HappeningKind};
-use crate::plan::{BalanceMove, Crossing, DayMove, OutboxMessage, StatusChange};
+use crate::plan::{BalanceMove, Crossing, DayMove, OutboxMessage, Plan, StatusChange};
 use crate::rule::{Description, Fault, RuleError};
 
 /// States that a settlement gives to a compensation, as the ledger writes them.
@@ -95,6 +95,27 @@ pub struct RefundPlan {
     pub dead: Option<DeadLetter>,
     pub statuses: Vec<StatusChange>,
     pub crossings: Vec<Crossing>,
+}
+
+impl RefundPlan {
+    /// Whether the refund may let the campaign run again: it is of the campaign's today, and the budget has paused it.
+    #[must_use]
+    pub fn may_resume(&self, facts: &RefundFacts) -> bool {
+        let campaign = &facts.campaign;
+        self.day.as_ref().is_some_and(|day| day.key.day == campaign.zone.day(facts.now_us))
+            && campaign.status == Status::Paused
+            && campaign.paused_reason.as_deref() == Some(BUDGET_EXHAUSTED)
+    }
+
+    /// Takes over that the campaign runs again; `plan` is about the same day, with the refund.
+    pub(crate) fn resume(&mut self, mut plan: Plan<'_>) {
+        if let Some(day) = plan.days.pop() {
+            self.day = Some(day);
+            self.statuses = plan.statuses;
+            self.crossings = plan.crossings;
+            self.outbox.append(&mut plan.outbox);
+        }
+    }
 }
 
 /// The active refund rule.
@@ -308,13 +329,14 @@ fn given_back(charges: &[MatchedCharge], refund: Micros) -> Vec<MatchedCharge> {
     first.into_iter().chain(duplicates(charges)).cloned().collect()
 }
 
-/// What of the matched charges is taken to be given back: what was refunded, and all of it when no duplicate is left,
-/// because the earliest charge is none.
+/// What of the matched charges is taken to be given back. Nothing, before any was; after that also the earliest, which is
+/// no duplicate, so that windows that overlap do not pay it back bit by bit. All of it when there is no duplicate.
 fn unavailable(charges: &[MatchedCharge]) -> i128 {
-    if duplicates(charges).next().is_none() {
-        return sum(charges.iter());
+    let is_untouched = charges.iter().all(|charge| !charge.refunded);
+    if is_untouched && duplicates(charges).next().is_some() {
+        return 0;
     }
-    sum(charges.iter().filter(|charge| charge.refunded))
+    sum(charges.iter()) - sum(duplicates(charges))
 }
 
 fn mismatch(

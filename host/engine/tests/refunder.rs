@@ -90,7 +90,13 @@ fn the_shipped_rule_refunds_within_limits() {
     check_shipped(&[], |it| it.refundable_micros = vec![150], (1, 150, "CUT_TO_REFUNDABLE"));
     check_shipped(&[], |it| it.claimed_micros = vec![251], (1, 250, "CUT_TO_REFUNDABLE"));
     check_shipped(&[], |it| it.matched_refunded_micros = vec![300], (0, 0, "ALREADY_REFUNDED"));
-    check_shipped(&hold, |_| {}, (1, 150, "CUT_TO_REFUNDABLE"));
+    check_shipped(&hold, |_| {}, (1, 200, "APPROVED"));
+    let held = (1, 200, "CUT_TO_REFUNDABLE");
+    check_shipped(
+        &hold,
+        |it| (it.claimed_micros, it.matched_refunded_micros) = (vec![250], vec![0]),
+        held,
+    );
     check_shipped(&hold, |it| it.matched_count = vec![0], (0, 0, "NO_DUPLICATE_MATCHED"));
 }
 

@@ -229,6 +229,33 @@ fn clicks_after_the_pause_are_free_where_the_operator_says_so() {
     check_with(free, new_day, &[100 * UNIT, UNIT], &big);
 }
 
+#[test]
+fn a_refund_makes_room_where_the_operator_says_so() {
+    use Action::{Keep, Pause, Resume};
+    let resuming: &[(&str, Value)] = &[("resume_after_refund", true.into())];
+    let closed = Day {
+        spent: 100 * UNIT,
+        warned_ppm: 900_000,
+        state: TODAY | PAUSED_BY_BUDGET | PAUSED_BEFORE,
+        ..DAY
+    };
+    check(closed, &[-20 * UNIT], &[(Keep, 0, LEDGER)]);
+    check_with(resuming, closed, &[-20 * UNIT], &[(Resume, 1_000_000, LEDGER)]);
+    let over = Day { spent: 120 * UNIT, ..closed };
+    let enough = [(Pause, 1_000_000, LEDGER), (Resume, 1_000_000, LEDGER)];
+    check_with(resuming, over, &[-20 * UNIT, -UNIT], &enough);
+    // Neither a look nor a click makes room, nor does a refund of a day that is over or against a person's pause.
+    let below = Day { spent: 60 * UNIT, ..closed };
+    check_with(resuming, below, &[0, UNIT], &[(Keep, 0, LEDGER); 2]);
+    let over_day = Day { state: PAUSED_BY_BUDGET | PAUSED_BEFORE, ..closed };
+    check_with(resuming, over_day, &[-20 * UNIT], &[(Keep, 0, LEDGER)]);
+    let person = Day { state: TODAY | PAUSED_BY_PERSON, ..closed };
+    check_with(resuming, person, &[-20 * UNIT], &[(Keep, 0, LEDGER)]);
+    // The counter in Redis still speaks against it.
+    let counted = Day { counter: 100 * UNIT, ..closed };
+    check_with(resuming, counted, &[-20 * UNIT], &[(Pause, 1_000_000, COUNTER)]);
+}
+
 /// What the host remembers, and what it does with verdicts: `decide/running.rs` in a few lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Host {
@@ -375,11 +402,13 @@ proptest! {
         movements in prop::collection::vec((0_u32..4, -6_i64..12), 1..24),
         cut in any::<prop::sample::Index>(),
         charge_after_pause in any::<bool>(),
+        resume_after_refund in any::<bool>(),
     ) {
         let warn_at = [500_000, 800_000, 900_000];
         let params = params(&[
             ("warn_at", warn_at.as_slice().into()),
             ("charge_after_pause", charge_after_pause.into()),
+            ("resume_after_refund", resume_after_refund.into()),
         ]);
         let mut whole = before.clone();
         let verdicts = whole.judge(&movements, &params);

@@ -177,7 +177,13 @@ impl Refunds {
             matched.iter().copied().partition(|(charge, _)| self.given_back.contains_key(charge));
         let unwanted: Vec<_> =
             left.iter().filter(|charge| Some(*charge) != matched.first()).collect();
-        let rest = if matched.is_empty() { i64::MAX } else { sum(&matched) - sum(&given_back) };
+        let cost: i64 = unwanted.iter().map(|(_, charge)| charge.amount_micros).sum();
+        // Once some of them were given back, the first click is held to be wanted.
+        let rest = match (matched.is_empty(), given_back.is_empty()) {
+            (true, _) => i64::MAX,
+            (false, true) => sum(&matched),
+            (false, false) => cost,
+        };
         if !matched.is_empty() && unwanted.is_empty() {
             return Err(State::Rejected("COMPENSATION_REJECTED"));
         }
@@ -185,7 +191,6 @@ impl Refunds {
         if refund <= 0 {
             return Err(State::Rejected("COMPENSATION_REJECTED"));
         }
-        let cost: i64 = unwanted.iter().map(|(_, charge)| charge.amount_micros).sum();
         let mut marked: Vec<Place> = unwanted.iter().map(|(charge, _)| *charge).collect();
         // More than they have cost can only be the price of the first click.
         if refund > cost {

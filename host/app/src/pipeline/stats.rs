@@ -10,7 +10,7 @@ use metrics::{counter, gauge, histogram};
 use serde::Serialize;
 use tollgate_domain::book::Book;
 use tollgate_domain::money::ratio_ppm;
-use tollgate_domain::plan::{CrossingKind, Plan};
+use tollgate_domain::plan::{Crossing, CrossingKind, Plan};
 use tollgate_domain::refund::RefundPlan;
 use tollgate_domain::rule::World;
 use tollgate_engine::CallStats;
@@ -136,8 +136,11 @@ impl Stats {
 
     /// Takes in what a look without clicks has written.
     pub fn looked(&self, plan: &Plan<'_>) {
-        self.lock().figures.take_crossings(plan);
-        count_crossings(plan);
+        let mut inner = self.lock();
+        inner.figures.take_crossings(&plan.crossings);
+        inner.figures.pauses_refused += plan.pauses_refused;
+        drop(inner);
+        count_crossings(&plan.crossings, plan.pauses_refused);
     }
 
     /// Takes in a settled compensation, `latency_us` after its timestamp.
@@ -151,7 +154,9 @@ impl Stats {
         } else {
             figures.refunds_refused += 1;
         }
+        figures.take_crossings(&plan.crossings);
         drop(inner);
+        count_crossings(&plan.crossings, 0);
         counter!(Metric::Settlements.name(), "state" => plan.state).increment(1);
         counter!(Metric::RefundedMicros.name()).increment(u64::try_from(refund).unwrap_or(0));
         if refund > 0 {
@@ -262,18 +267,18 @@ impl Figures {
         self.overspent_micros = self.overspent_micros.saturating_add(plan.overspent.0);
         self.batches += 1;
         self.generation = plan.generation;
-        self.take_crossings(plan);
+        self.take_crossings(&plan.crossings);
+        self.pauses_refused += plan.pauses_refused;
     }
 
-    fn take_crossings(&mut self, plan: &Plan<'_>) {
-        for crossing in &plan.crossings {
+    fn take_crossings(&mut self, crossings: &[Crossing]) {
+        for crossing in crossings {
             match crossing.kind {
                 CrossingKind::Warn => self.warned += 1,
                 CrossingKind::Pause => self.paused += 1,
                 CrossingKind::Resume => self.resumed += 1,
             }
         }
-        self.pauses_refused += plan.pauses_refused;
     }
 }
 
@@ -345,12 +350,12 @@ fn record_metrics(plan: &Plan<'_>, now_us: i64, took: Duration, path: WritePath)
     }
     let overspent = u64::try_from(plan.overspent.0).unwrap_or(0);
     counter!(Metric::OverspentMicros.name()).increment(overspent);
-    count_crossings(plan);
+    count_crossings(&plan.crossings, plan.pauses_refused);
 }
 
-fn count_crossings(plan: &Plan<'_>) {
-    for crossing in &plan.crossings {
+fn count_crossings(crossings: &[Crossing], pauses_refused: u64) {
+    for crossing in crossings {
         counter!(Metric::Crossings.name(), "kind" => crossing.kind.as_str()).increment(1);
     }
-    counter!(Metric::PausesRefused.name()).increment(plan.pauses_refused);
+    counter!(Metric::PausesRefused.name()).increment(pauses_refused);
 }

@@ -12,7 +12,7 @@ use tollgate_domain::batch::{Batch, Fates, Missing};
 use tollgate_domain::book::Book;
 use tollgate_domain::decide::{Context, Decision, decide};
 use tollgate_domain::fence::FenceLimits;
-use tollgate_domain::plan::{Advance, Plan};
+use tollgate_domain::plan::{Advance, Crossing};
 use tollgate_domain::rule::RuleError;
 use tollgate_domain::slice::Slice;
 use tollgate_engine::Engine;
@@ -256,7 +256,7 @@ impl Writer {
             let (code, faults) = (fault.code.as_str(), decision.faults);
             tracing::warn!(code, faults, %fault, generation = plan.generation, "a rule failed");
         }
-        note_crossings(plan);
+        note_crossings(&plan.crossings);
         for (world, calls) in self.parts.rules.set.take_stats() {
             self.parts.stats.called(world, &calls);
         }
@@ -321,8 +321,8 @@ pub(super) fn expected_advances(batch: &Batch) -> Vec<Advance> {
 }
 
 /// Logs what happened to campaigns.
-pub(crate) fn note_crossings(plan: &Plan<'_>) {
-    for crossing in &plan.crossings {
+pub(crate) fn note_crossings(crossings: &[Crossing]) {
+    for crossing in crossings {
         let (campaign, day) = (&*crossing.key.campaign, crossing.key.day);
         let (kind, usage_ppm) = (crossing.kind.as_str(), crossing.usage_ppm);
         tracing::info!(campaign, %day, kind, usage_ppm, spent = %crossing.spent, "budget crossing");

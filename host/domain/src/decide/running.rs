@@ -209,10 +209,17 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
         Ok(())
     }
 
-    /// Carries out a verdict that no click has led to.
+    /// Carries out a verdict at the present, which no click has led to.
     pub(super) fn look(&mut self, day: u32, verdict: &Verdict) {
         let campaign = self.resolved.days[day as usize].campaign;
         self.carry_out((campaign, day), verdict, self.context.now_us);
+    }
+
+    /// Takes a refund off a day's spend, and carries out the verdict about it.
+    pub(super) fn give_back(&mut self, day: u32, refund: Micros, verdict: &Verdict) {
+        let state = &mut self.days[day as usize].state;
+        state.spent = Micros(state.spent.0.saturating_sub(refund.0));
+        self.look(day, verdict);
     }
 
     /// The plan with everything that moved, and the dead letters of clicks that could not be charged.

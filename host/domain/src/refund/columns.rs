@@ -79,10 +79,15 @@ fn days(facts: &RefundFacts, needs: Needs) -> CampaignDayColumns {
 }
 
 /// Whether the ledger has all clicks that the compensation can mean. What counts less than it names waits for all that
-/// it names, so that the answer does not depend on which of them came first.
+/// it names, so that the answer does not depend on which of them came first. What names none waits for a day that has
+/// charged as much as it claims.
 fn is_complete(event: &CompensationEvent, facts: &RefundFacts, limits: &RefundLimits) -> bool {
     let meant = (event.duplicate_count as usize).max(event.timestamps_us.len());
-    facts.charges.len() >= meant || !event.is_matchable() || facts.waited_us >= limits.settle_us
+    let has_all = match event.is_matchable() {
+        true => facts.charges.len() >= meant,
+        false => facts.state.spent >= event.claimed,
+    };
+    has_all || facts.waited_us >= limits.settle_us
 }
 
 /// Generation that priced all matched charges; 0 when there are several or none.

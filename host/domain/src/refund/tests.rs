@@ -323,7 +323,9 @@ fn check_told(
 fn a_rule_is_told_what_was_matched() {
     let three: (u32, &[i64]) = (3, &[1, 2, 3]);
     check_told(three, &[(1, 100), (2, 100), (3, 100)], 0, (300, 3, 0, 3, 1));
-    check_told(three, &[(1, 100), (2, -100), (3, 100)], 0, (300, 3, 100, 3, 1));
+    // The earliest counts as given back as soon as any other was.
+    check_told(three, &[(1, 100), (2, -100), (3, 100)], 0, (300, 3, 200, 3, 1));
+    check_told(three, &[(1, -100), (2, 100), (3, 100)], 0, (300, 3, 100, 3, 1));
     check_told(three, &[(1, -100), (2, -100), (3, 100)], 0, (300, 3, 200, 3, 1));
     // Without a duplicate that is left, nothing is.
     check_told(three, &[(1, 100), (2, -100), (3, -100)], 0, (300, 3, 300, 3, 1));
@@ -334,7 +336,20 @@ fn a_rule_is_told_what_was_matched() {
     check_told(three, &[(1, 100), (2, 100)], 0, (200, 2, 0, 3, 0));
     check_told((4, &[1, 2, 3]), &[(1, 100), (2, 100), (3, 100)], 0, (300, 3, 0, 3, 0));
     check_told((1, &[1, 2, 3]), &[(1, 100), (2, 100)], 0, (200, 2, 0, 3, 0));
+    // The day has charged 500, and 200 are claimed.
     check_told((3, &[]), &[], 0, (0, 0, 0, 0, 1));
+}
+
+#[test]
+fn what_names_no_clicks_waits_for_its_amount() {
+    let complete = |spent, waited_us| {
+        let facts = RefundFacts { waited_us, ..facts(spent, &[]) };
+        let mut rule = PlainRule::new(Answer::Fixed(0, 0, 7));
+        decide(1, &row(3, 200, &[]), &facts, &LIMITS, &mut rule).unwrap();
+        rule.asked.unwrap().compensations.clicks_complete[0]
+    };
+    assert_eq!([complete(199, 0), complete(200, 0), complete(199, 599)], [0, 1, 0]);
+    assert_eq!(complete(0, 600), 1);
 }
 
 #[test]

@@ -114,6 +114,10 @@ fn nothing_is_given_back_twice() {
     let four = [0, 5, 9, 12];
     let sliding = claim(&[5, 9, 12], 3, 200);
     check(&four, &[honest.clone(), sliding], &[paid, (Refunded, 100, true, &[3])]);
+    // A window that grows pays what is new, and never the click that was wanted.
+    let two = claim(&[0, 5], 2, 100);
+    let grown = (Refunded, 100, true, &[2][..]);
+    check(&three, &[two, claim(&three, 3, 200)], &[(Refunded, 100, false, &[1]), grown]);
     // The day gives no more than it has taken.
     let untimed = claim(&[], 3, 200);
     check(

@@ -122,6 +122,7 @@ impl SideTasks {
                 settle_us: us(settings.settle_s),
                 expire_us: us(settings.expire_s),
             },
+            fence: fence_limits(&host.config)?,
             stats: Arc::clone(&shared.stats),
             arrived: Arc::clone(&shared.compensations),
             outbox: Arc::clone(&shared.outbox),
