@@ -110,13 +110,14 @@ pub fn decide(compensation: Compensation<'_>, params: &Params) -> Decision {
 /// What the duplicates can have cost that were not given back: what is left of the matched charges; while nothing was
 /// given back that includes the first click, which is taken at the mean.
 fn duplicates_micros(compensation: &Compensation<'_>) -> i64 {
-    if compensation.matched_left_micros() < compensation.matched_micros() {
-        return compensation.matched_left_micros();
+    let left = compensation.matched_left_micros();
+    if compensation.matched_count() > 0 && left < compensation.matched_micros() {
+        return left;
     }
     let matched = compensation.matched_micros();
     let count = i64::from(compensation.matched_count()).max(1);
     let mean = matched / count + i64::from(matched % count > 0);
-    compensation.matched_left_micros().saturating_sub(mean)
+    left.saturating_sub(mean)
 }
 
 #[cfg(test)]
