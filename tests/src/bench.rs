@@ -1,6 +1,7 @@
-//! Measures rules, throughput, latency and messages on real servers.
+//! Measures rules, latency, refunds, messages and throughput on real servers.
 
 mod messages;
+mod refunds;
 
 use std::env;
 use std::fs;
@@ -51,13 +52,16 @@ pub fn run(options: &Options) -> Result<()> {
     let seconds = if options.quick { LATENCY_SECONDS / 3 } else { LATENCY_SECONDS };
     let latency = latency(&servers, seconds)?;
     println!("{latency:#}\n");
+    let refunds = refunds::refunds(&servers, seconds)?;
+    println!("{refunds:#}\n");
     let messages = messages::messages(&servers, seconds)?;
     println!("{messages:#}\n");
     // Last, because its checkpoints go on after it.
     let throughput = throughput(&servers, CLICKS / scale)?;
     println!("{throughput:#}\n");
     let report = json!({
-        "rules": rules, "throughput": throughput, "latency": latency, "messages": messages,
+        "rules": rules, "throughput": throughput, "latency": latency, "refunds": refunds,
+        "messages": messages,
     });
     if let Some(path) = &options.json {
         fs::write(path, format!("{report:#}\n"))

@@ -35,6 +35,7 @@ struct StatusPage {
     #[serde(flatten)]
     figures: Figures,
     latency_ms: Latency,
+    refund_latency_ms: Latency,
     rules: std::collections::BTreeMap<&'static str, RuleCost>,
     near_budget: Vec<NearBudget>,
     lag: i64,
@@ -102,6 +103,7 @@ async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
         waiting_for,
         figures: admin.stats.figures(),
         latency_ms: admin.stats.latency(),
+        refund_latency_ms: admin.stats.refund_latency(),
         rules: admin.stats.rule_costs(),
         near_budget: admin.stats.near_budget(),
         lag: partitions.iter().filter_map(|partition| partition.lag).sum(),

@@ -61,6 +61,7 @@ pub struct Status {
     pub batches: i64,
     pub lag: i64,
     pub latency_ms: Latency,
+    pub refund_latency_ms: Latency,
     pub rules: Rules,
     pub near_budget: Vec<NearBudget>,
     pub partitions: Vec<Partition>,

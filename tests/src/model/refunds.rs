@@ -1,7 +1,7 @@
 //! What compensations must have led to: each one is settled by itself, in the order in which they were made, with
 //! every click known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -68,6 +68,9 @@ pub enum State {
     Expired(&'static str),
 }
 
+/// Charges of each device.
+type ByDevice<'a> = HashMap<&'a str, Vec<(Place, &'a Charge)>>;
+
 /// What makes two events the same compensation: all but the amount, the count, and the words for it.
 type Identity = (String, String, String, String, String, String, Vec<i64>);
 
@@ -91,12 +94,13 @@ impl Refunds {
     #[must_use]
     pub fn judge(model: &Model, clicks: &Outcome, records: &[Record]) -> Self {
         let mut refunds = Self::default();
+        let charges = by_device(clicks);
         let mut by_time: Vec<&Record> = records.iter().collect();
         by_time.sort_by_key(|record| (record.at_ms, record.partition, record.offset));
         for record in by_time {
             let place = (record.partition, record.offset);
             match Claim::read(record) {
-                Ok(claim) => refunds.settle(model, clicks, place, claim),
+                Ok(claim) => refunds.settle(model, clicks, &charges, place, claim),
                 Err(code) => drop(refunds.malformed.insert(place, code)),
             }
         }
@@ -126,7 +130,14 @@ impl Refunds {
         clicks.charged.retain(|_, charged| *charged != 0);
     }
 
-    fn settle(&mut self, model: &Model, clicks: &Outcome, place: Place, claim: Claim) {
+    fn settle(
+        &mut self,
+        model: &Model,
+        clicks: &Outcome,
+        charges: &ByDevice<'_>,
+        place: Place,
+        claim: Claim,
+    ) {
         let mut settled = Settled {
             claim,
             state: State::Repeated,
@@ -135,7 +146,7 @@ impl Refunds {
             is_contradictory: false,
         };
         if !self.paid.contains(&settled.claim.identity()) {
-            settled.state = match self.refund(model, clicks, place, &settled.claim) {
+            settled.state = match self.refund(model, clicks, charges, place, &settled.claim) {
                 Err(state) => state,
                 Ok((refund_micros, day, is_contradictory)) => {
                     self.paid.insert(settled.claim.identity());
@@ -152,6 +163,7 @@ impl Refunds {
         &mut self,
         model: &Model,
         clicks: &Outcome,
+        charges: &ByDevice<'_>,
         place: Place,
         claim: &Claim,
     ) -> Result<(i64, String, bool), State> {
@@ -168,7 +180,7 @@ impl Refunds {
         let charged = clicks.spent.get(&key).copied().unwrap_or_default();
         let refundable = charged - self.by_day.get(&key).copied().unwrap_or_default();
 
-        let matched = claim.charges(clicks);
+        let matched = claim.charges(charges);
         let sum = |charges: &[(Place, &Charge)]| -> i64 {
             charges.iter().map(|(_, charge)| charge.amount_micros).sum()
         };
@@ -232,21 +244,17 @@ impl Claim {
     }
 
     /// Charges that it means, by time: of its device on its ad, at one of its instants.
-    fn charges<'a>(&self, clicks: &'a Outcome) -> Vec<(Place, &'a Charge)> {
+    fn charges<'a>(&self, charges: &ByDevice<'a>) -> Vec<(Place, &'a Charge)> {
         if self.device.is_empty() || self.ad.is_empty() {
             return Vec::new();
         }
-        let charges = clicks.fates.iter().filter_map(|(place, fate)| match fate {
-            Fate::Charged(charge) => Some((*place, charge)),
-            _ => None,
-        });
+        let of_device = charges.get(self.device.as_str()).into_iter().flatten().copied();
         let is_meant = |charge: &Charge| {
             charge.campaign == self.campaign
-                && charge.device == self.device
                 && charge.ad == self.ad
                 && self.at_us.contains(&charge.occurred_at_us)
         };
-        let mut found: Vec<_> = charges.filter(|(_, charge)| is_meant(charge)).collect();
+        let mut found: Vec<_> = of_device.filter(|(_, charge)| is_meant(charge)).collect();
         found.sort_by_key(|(place, charge)| (charge.occurred_at_us, *place));
         found
     }
@@ -258,6 +266,16 @@ impl Claim {
             || number(self.at_us.len()) != self.count
             || number(matched.len()) < self.count
     }
+}
+
+fn by_device(clicks: &Outcome) -> ByDevice<'_> {
+    let mut charges = ByDevice::new();
+    for (place, fate) in &clicks.fates {
+        if let Fate::Charged(charge) = fate {
+            charges.entry(charge.device.as_str()).or_default().push((*place, charge));
+        }
+    }
+    charges
 }
 
 /// A whole number from 0.

@@ -23,7 +23,7 @@ const MINUTE_US: i64 = 60 * SECOND_US;
 
 /// Clicks of more than an hour, so that one of two neighbouring time zones has its midnight among them.
 const SPAN_US: i64 = 70 * MINUTE_US;
-const CHUNKS: usize = 8;
+const CHUNKS: usize = 22;
 
 /// Events and the compensations for them, by the chunk with which each is sent.
 struct Story {
@@ -186,7 +186,7 @@ fn send_malformed(sender: &Sender, any: &Compensation) {
 fn patient(setup: &Setup) -> Setup {
     setup
         .clone()
-        .key("batch.clicks_max", "200")
+        .key("batch.clicks_max", "1000")
         .key("compensation.look_ms", "50")
         .key("compensation.settle_s", "86400")
 }
@@ -198,7 +198,7 @@ fn impatient(setup: &Setup) -> Setup {
 
 /// Waits until the clicks have moved on a little, at a moment that nobody has chosen, and kills one of the hosts.
 fn kill_one(scenario: &mut Scenario, hosts: &mut [Host], setup: &Setup, random: &mut SmallRng) {
-    let wanted = scenario.done().unwrap() + random.random_range(1..2_000);
+    let wanted = scenario.done().unwrap() + random.random_range(1..8_000);
     // There may be less left to do than that.
     let moved = wait_until("progress", Duration::from_secs(15), || {
         scenario.done().ok().filter(|done| *done >= wanted)
@@ -218,7 +218,7 @@ fn stop(hosts: Vec<Host>) {
 
 #[test]
 fn kills_lose_and_double_no_refund() {
-    const CLICKS: usize = 30_000;
+    const CLICKS: usize = 300_000;
     let mut scenario = Scenario::new("refunds", Database::Postgres, table())
         .unwrap()
         .with_compensations()
@@ -275,7 +275,7 @@ fn kills_lose_and_double_no_refund() {
     stop(hosts);
 
     let (_, refunds) = scenario.verify_refunds(&Model::new(&scenario.campaigns.clone())).unwrap();
-    check_variety(&refunds, 1_000);
+    check_variety(&refunds, 10_000);
 }
 
 /// What the run was made for has happened.

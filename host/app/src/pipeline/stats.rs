@@ -21,6 +21,9 @@ use crate::metrics::Metric;
 const NEAR_PPM: u32 = 800_000;
 const NEAR_MAX: usize = 50;
 
+/// Longest latency that is told from longer ones: a day.
+const LATENCY_US_MAX: u64 = 86_400_000_000;
+
 /// Figures since the start of this process. Safe to share.
 #[derive(Debug)]
 pub struct Stats {
@@ -33,6 +36,7 @@ pub struct Stats {
 struct Inner {
     figures: Figures,
     latency_us: Histogram<u64>,
+    refund_latency_us: Histogram<u64>,
     near: BTreeMap<String, NearBudget>,
     rules: BTreeMap<&'static str, CallStats>,
 }
@@ -65,7 +69,7 @@ pub struct Figures {
     pub relay: bool,
 }
 
-/// Time from a click's timestamp to its committed charge, in milliseconds.
+/// Time from an event's timestamp to the commit of what it led to, in milliseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Latency {
     pub p50: f64,
@@ -107,9 +111,10 @@ impl Stats {
     /// # Errors
     /// The histogram's bounds are constants, so this fails only when they are wrong.
     pub fn new() -> Result<Self, hdrhistogram::CreationError> {
-        let latency_us = Histogram::new_with_bounds(1, 86_400_000_000, 3)?;
+        let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?;
         let inner = Inner {
             figures: Figures::default(),
+            refund_latency_us: latency_us.clone(),
             latency_us,
             near: BTreeMap::new(),
             rules: BTreeMap::new(),
@@ -146,16 +151,17 @@ impl Stats {
     /// Takes in a settled compensation, `latency_us` after its timestamp.
     pub fn settled(&self, plan: &RefundPlan, latency_us: i64) {
         let refund = plan.refund.0;
-        let mut inner = self.lock();
-        let figures = &mut inner.figures;
+        let mut guard = self.lock();
+        let Inner { figures, refund_latency_us, .. } = &mut *guard;
         if refund > 0 {
             figures.refunds += 1;
             figures.refunded_micros = figures.refunded_micros.saturating_add(refund);
+            note(refund_latency_us, latency_us);
         } else {
             figures.refunds_refused += 1;
         }
         figures.take_crossings(&plan.crossings);
-        drop(inner);
+        drop(guard);
         count_crossings(&plan.crossings, 0);
         counter!(Metric::Settlements.name(), "state" => plan.state).increment(1);
         counter!(Metric::RefundedMicros.name()).increment(u64::try_from(refund).unwrap_or(0));
@@ -233,13 +239,13 @@ impl Stats {
 
     #[must_use]
     pub fn latency(&self) -> Latency {
-        let inner = self.lock();
-        let at = |quantile| to_ms(inner.latency_us.value_at_quantile(quantile));
-        let count = inner.latency_us.len();
-        if count == 0 {
-            return Latency::default();
-        }
-        Latency { p50: at(0.5), p99: at(0.99), max: to_ms(inner.latency_us.max()), count }
+        Latency::of(&self.lock().latency_us)
+    }
+
+    /// Time from a compensation's timestamp to the commit of its refund.
+    #[must_use]
+    pub fn refund_latency(&self) -> Latency {
+        Latency::of(&self.lock().refund_latency_us)
     }
 
     #[must_use]
@@ -251,6 +257,16 @@ impl Stats {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Latency {
+    fn of(latencies_us: &Histogram<u64>) -> Self {
+        let at = |quantile| to_ms(latencies_us.value_at_quantile(quantile));
+        match latencies_us.len() {
+            0 => Self::default(),
+            count => Self { p50: at(0.5), p99: at(0.99), max: to_ms(latencies_us.max()), count },
+        }
     }
 }
 
@@ -285,8 +301,7 @@ impl Figures {
 impl Inner {
     fn note_latency(&mut self, plan: &Plan<'_>, now_us: i64) {
         for row in &plan.history {
-            let latency_us = u64::try_from(now_us - row.occurred_at_us).unwrap_or(0);
-            self.latency_us.saturating_record(latency_us.max(1));
+            note(&mut self.latency_us, now_us - row.occurred_at_us);
         }
     }
 
@@ -314,6 +329,11 @@ impl Inner {
             self.near.remove(&lowest);
         }
     }
+}
+
+/// Clocks may disagree, so a latency can be negative.
+fn note(latencies_us: &mut Histogram<u64>, latency_us: i64) {
+    latencies_us.saturating_record(u64::try_from(latency_us).unwrap_or(0).max(1));
 }
 
 fn to_ms(us: u64) -> f64 {

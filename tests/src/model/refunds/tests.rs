@@ -204,7 +204,7 @@ fn repeats_are_told_of_once_and_are_true() {
     for repeat in &repeats {
         let honest = Compensation::new(repeat, &known, NOON_US).event();
         let claim = Claim::read(&record(0, honest, NOON_US)).unwrap();
-        assert_eq!(claim.charges(&outcome).len(), repeat.at_us.len(), "{repeat:?}");
+        assert_eq!(claim.charges(&by_device(&outcome)).len(), repeat.at_us.len(), "{repeat:?}");
         duplicates += repeat.at_us.len() - 1;
     }
     let share_ppm = duplicates * 1_000_000 / clicks;
