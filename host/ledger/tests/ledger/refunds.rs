@@ -397,6 +397,15 @@ async fn charges_are_found_by_the_summaries() {
     let site = Site::with_duplicates(Kind::Postgres).await;
     let mut ledger = site.open().await;
     store(&mut ledger, 0, &[Site::duplicate(0)]).await;
+    // Of a few rows the planner would take all.
+    site.sql(
+        "INSERT INTO ad_balance_histories (kafka_offset, amount_micros, balance_after_micros, generation, occurred_at,
+           budget_day, kafka_partition, incarnation, type, advertiser_id, campaign_id, kafka_topic, price_source, reason)
+         SELECT 100 + n, 0, 0, 0, occurred_at + n * INTERVAL '1 second', budget_day, 9, 0, 'DEDUCT', 'a', 'c', 't', 'X', 'X'
+         FROM ad_balance_histories, generate_series(1, 20000) AS n WHERE kafka_offset = 0;
+         ANALYZE",
+    )
+    .await;
     let waiting = only(&mut ledger).await;
     let scans = "SELECT relname::text FROM pg_stat_user_indexes
         WHERE indexrelname LIKE 'ad_balance_histories%occurred%' AND idx_scan > 0 ORDER BY 1";
