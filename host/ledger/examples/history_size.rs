@@ -21,8 +21,7 @@ const DAYS: i32 = 20;
 const ROWS_PER_DAY: i64 = 1_000_000;
 /// Connections that fill the tables.
 const FILLERS: usize = 4;
-const ROUNDS: usize = 4;
-const TIME_PER_FIGURE: Duration = Duration::from_millis(1_500);
+const TIME_PER_SHAPE: Duration = Duration::from_secs(25);
 /// Rows of a batch, and whether COPY writes them.
 const SHAPES: [(usize, bool); 5] =
     [(1, false), (8, false), (200, false), (1_000, true), (5_000, true)];
@@ -67,12 +66,7 @@ async fn main() {
         sites.push(Site::new(&server, number, sql, today).await);
     }
     sites[FULL].fill(today, rows).await;
-    for round in 0..ROUNDS {
-        for (number, site) in sites.iter_mut().enumerate() {
-            site.charge(number != FULL).await;
-        }
-        eprintln!("round {} of {ROUNDS}", round + 1);
-    }
+    charge(&mut sites).await;
     print_rates(&mut sites);
     let site = &mut sites[FULL];
     site.print_sizes().await;
@@ -86,6 +80,22 @@ async fn today(server: &Server) -> i32 {
     let mut admin = PgConnection::connect(&server.url).await.unwrap();
     let sql = "SELECT (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01'";
     sqlx::query(sql).fetch_one(&mut admin).await.unwrap().get(0)
+}
+
+/// Charges batches of every shape for a while. The ledgers take turns batch by batch; those that are to stay empty are
+/// emptied before each shape.
+async fn charge(sites: &mut [Site]) {
+    for at in 0..SHAPES.len() {
+        for (site, _) in sites.iter().zip(SITES).filter(|(_, (name, _))| *name != SITES[FULL].0) {
+            site.connect().await.execute("TRUNCATE ad_balance_histories").await.unwrap();
+        }
+        let started = Instant::now();
+        while started.elapsed() < TIME_PER_SHAPE {
+            for site in sites.iter_mut() {
+                site.write(at).await;
+            }
+        }
+    }
 }
 
 fn print_rates(sites: &mut [Site]) {
@@ -151,20 +161,11 @@ impl Site {
         eprintln!("{all} rows in {} s", started.elapsed().as_secs());
     }
 
-    /// Charges batches of every shape for a while; tables that are to stay empty are emptied first.
-    async fn charge(&mut self, empty: bool) {
-        if empty {
-            self.connect().await.execute("TRUNCATE ad_balance_histories").await.unwrap();
-        }
-        for (at, (rows, copy)) in SHAPES.into_iter().enumerate() {
-            let ledger = if copy { &mut self.large } else { &mut self.small };
-            let started = Instant::now();
-            while started.elapsed() < TIME_PER_FIGURE {
-                let (memory, held) = (&mut self.memory, &mut self.held);
-                let took = write(ledger, memory, Way::Optimistic, rows, held).await;
-                self.took[at].push(took.as_micros());
-            }
-        }
+    async fn write(&mut self, at: usize) {
+        let (rows, copy) = SHAPES[at];
+        let ledger = if copy { &mut self.large } else { &mut self.small };
+        let took = write(ledger, &mut self.memory, Way::Optimistic, rows, &mut self.held).await;
+        self.took[at].push(took.as_micros());
     }
 
     async fn print_sizes(&self) {

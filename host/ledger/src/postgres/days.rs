@@ -56,7 +56,11 @@ async fn make_days(
                 report.made.push(Day(day));
                 report.moved_rows += moved;
             }
-            None => report.is_complete = false,
+            // The others would wait for the same table.
+            None => {
+                report.is_complete = false;
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -82,7 +86,10 @@ async fn retire_partitions(
         let done = retire_partition(conn, &partition, removal).await;
         match end(conn, done).await? {
             Some(rows) => report.retired_rows += rows,
-            None => report.is_complete = false,
+            None => {
+                report.is_complete = false;
+                return Ok(());
+            }
         }
     }
     Ok(())

@@ -246,6 +246,37 @@ async fn hosts_maintain_while_clicks_are_charged() {
     assert_eq!(site.rows(charged).await, [written.to_string()]);
 }
 
+/// A click is on its way to the default partition when its day gets a partition: it is tried again, and no dead letter.
+#[tokio::test]
+async fn a_click_meets_its_new_partition() {
+    for copy_rows_min in [0, usize::MAX] {
+        let site = Site::new(Kind::Postgres).await;
+        let mut ledger = site.open_shape(copy_rows_min).await;
+        let mut held = acquire(&mut ledger, 0).await;
+        let day = today(&mut ledger).await + 40;
+        let mut maintainer = site.pg().await;
+        let mut open = sqlx::Connection::begin(&mut maintainer).await.unwrap();
+        let sql = format!(
+            "LOCK TABLE ad_balance_histories_default IN ACCESS EXCLUSIVE MODE;
+             CREATE TABLE new_day (LIKE ad_balance_histories INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+             ALTER TABLE ad_balance_histories ATTACH PARTITION new_day FOR VALUES FROM ('{}') TO ('{}')",
+            Day(day),
+            Day(day + 1)
+        );
+        sqlx::Executor::execute(&mut *open, &*sql).await.unwrap();
+        let mut batch = Batch::new(&held, vec![on(day, 0, 2)]);
+        let commit = async {
+            site.somebody_waits().await;
+            open.commit().await.unwrap();
+        };
+        let (charged, ()) = tokio::join!(batch.charge(&mut ledger, false), commit);
+        assert_eq!(charged.unwrap_err().code(), "LEDGER_TRANSIENT");
+        charge(&mut ledger, &mut held, vec![on(day, 0, 2)]).await;
+        assert_eq!(places(&site).await, ["new_day"]);
+        exact(&site).await;
+    }
+}
+
 /// A table in use is left alone, and nothing is lost by it.
 #[tokio::test]
 async fn a_table_in_use_is_left_for_the_next_time() {
