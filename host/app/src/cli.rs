@@ -68,6 +68,12 @@ pub struct Check {
 pub struct Audit {
     #[command(flatten)]
     pub common: Common,
+    /// Only budget days from this one on (YYYY-MM-DD); what earlier days spent is taken from their sums.
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<jiff::civil::Date>,
+    /// Only this advertiser's money.
+    #[arg(long, value_name = "ID")]
+    pub advertiser: Option<String>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,

@@ -29,6 +29,8 @@ pub enum Metric {
     RefundLatency,
     CompensationsWaiting,
     DeadLettersPublished,
+    HistoryDefaultRows,
+    HistoryDaysAhead,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -52,7 +54,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -77,6 +79,8 @@ impl Metric {
         Self::RefundLatency,
         Self::CompensationsWaiting,
         Self::DeadLettersPublished,
+        Self::HistoryDefaultRows,
+        Self::HistoryDaysAhead,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -120,6 +124,8 @@ impl Metric {
             Self::RefundLatency => "tollgate_refund_latency_seconds",
             Self::CompensationsWaiting => "tollgate_compensations_waiting",
             Self::DeadLettersPublished => "tollgate_dead_letters_published_total",
+            Self::HistoryDefaultRows => "tollgate_history_default_rows",
+            Self::HistoryDaysAhead => "tollgate_history_days_ahead",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -215,6 +221,12 @@ impl Metric {
             }
             Self::DeadLettersPublished => {
                 (Counter, Unit::Count, "dead letters written to their topics by this host")
+            }
+            Self::HistoryDefaultRows => {
+                (Gauge, Unit::Count, "rows of history whose day has no partition; should be 0")
+            }
+            Self::HistoryDaysAhead => {
+                (Gauge, Unit::Count, "days after today whose partition of history is there")
             }
             Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
             Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),

@@ -1,18 +1,44 @@
 //! Whether the ledger adds up. The claims are plain SQL that both databases understand; each is one statement over one
 //! snapshot, so that nothing but a count and an example leaves the database.
 
+mod ledger;
+mod notes;
 mod refunds;
+
+use tollgate_domain::day::Day;
 
 use crate::dialect::{Cells, Dialect, one};
 use crate::error::{LedgerError, Result};
 use crate::rows::{AuditReport, Check};
 
+/// Which part of the ledger is audited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditScope {
+    /// Only budget days from here on; what earlier days spent is taken from their sums. `None`: all days.
+    pub since: Option<Day>,
+    /// Only what is about this advertiser's money. `None`: all advertisers.
+    pub advertiser: Option<String>,
+}
+
+/// How far an audit is.
+#[derive(Debug)]
+pub enum AuditStep<'a> {
+    /// A claim is looked at, counted from 1.
+    Begins {
+        number: usize,
+        of: usize,
+        claim: &'static str,
+    },
+    Done(&'a Check),
+}
+
 pub(crate) async fn audit<D: Dialect>(
     conn: &mut D,
-    on_check: &mut (dyn FnMut(&Check) + Send),
+    scope: &AuditScope,
+    on_step: &mut (dyn FnMut(AuditStep<'_>) + Send),
 ) -> Result<AuditReport> {
     conn.begin_snapshot().await?;
-    let report = ask(conn, on_check).await;
+    let report = ask(conn, scope, on_step).await;
     if !report.as_ref().is_err_and(LedgerError::is_outage) {
         conn.roll_back().await?;
     }
@@ -21,25 +47,80 @@ pub(crate) async fn audit<D: Dialect>(
 
 async fn ask<D: Dialect>(
     conn: &mut D,
-    on_check: &mut (dyn FnMut(&Check) + Send),
+    scope: &AuditScope,
+    on_step: &mut (dyn FnMut(AuditStep<'_>) + Send),
 ) -> Result<AuditReport> {
-    let mut report = AuditReport::default();
-    for claim in CLAIMS.iter().copied().flatten() {
-        let row = one(conn, claim.sql, &[]).await?;
+    if let Some(advertiser) = &scope.advertiser {
+        known(conn, advertiser).await?;
+    }
+    let (asked, left_out): (Vec<_>, Vec<_>) =
+        CLAIMS.iter().copied().flatten().partition(|claim| claim.asked.fits(scope));
+    let left_out = left_out.iter().map(|claim| claim.name).collect();
+    let mut report = AuditReport { checks: vec![], left_out };
+    let since = i64::from(scope.since.unwrap_or(FIRST_DAY).0);
+    let args = [since.into(), scope.advertiser.as_deref().unwrap_or_default().into()];
+    for (at, claim) in asked.iter().enumerate() {
+        on_step(AuditStep::Begins { number: at + 1, of: asked.len(), claim: claim.claim });
+        let row = one(conn, claim.sql, &args).await?;
         let check = claim.check(row.cell(0), row.cell(1), row.cell(2));
-        on_check(&check);
+        on_step(AuditStep::Done(&check));
         report.checks.push(check);
     }
     Ok(report)
 }
 
-/// A statement that answers: how many things were looked at, how many are wrong, and an example of one.
+/// 0001-01-01: no click is older.
+const FIRST_DAY: Day = Day(-719_162);
+
+/// # Errors
+/// `NotFound` when nothing is known of an advertiser, whose money would be found to be in order.
+async fn known<D: Dialect>(conn: &mut D, advertiser: &str) -> Result<()> {
+    let row = one(conn, KNOWN, &[advertiser.into()]).await?;
+    if row.cell::<i64>(0) > 0 {
+        return Ok(());
+    }
+    Err(LedgerError::NotFound(format!(
+        "there is no advertiser {advertiser}; look into `advertiser_balances` for its id"
+    )))
+}
+
+const KNOWN: &str = "
+SELECT (SELECT count(*) FROM advertiser_balances WHERE advertiser_id = $1)
+  + (SELECT count(*) FROM campaigns WHERE advertiser_id = $1)";
+
+/// A statement that answers: how many things were looked at, how many are wrong, and an example of one. Place `$1` is the
+/// first budget day, `$2` the advertiser, or empty for all.
 struct Claim {
     name: &'static str,
     claim: &'static str,
+    asked: Asked,
     /// A note never fails.
     note: bool,
     sql: &'static str,
+}
+
+/// Of which parts of the ledger a claim can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    OfAnyPart,
+    /// One advertiser's part cannot be told.
+    OfAllAdvertisers,
+    /// Later days mean nothing without the earlier ones.
+    OfAllDays,
+    OfEverything,
+}
+
+impl Asked {
+    fn fits(self, scope: &AuditScope) -> bool {
+        let all_days = scope.since.is_none();
+        let all_advertisers = scope.advertiser.is_none();
+        match self {
+            Self::OfAnyPart => true,
+            Self::OfAllAdvertisers => all_advertisers,
+            Self::OfAllDays => all_days,
+            Self::OfEverything => all_days && all_advertisers,
+        }
+    }
 }
 
 impl Claim {
@@ -55,249 +136,4 @@ impl Claim {
     }
 }
 
-const CLAIMS: &[&[Claim]] = &[LEDGER, refunds::CLAIMS];
-
-const LEDGER: &[Claim] = &[
-    Claim {
-        name: "balances",
-        claim: "every balance is the opening balance plus the history",
-        note: false,
-        sql: "
-WITH moved AS (
-  SELECT advertiser_id, CAST(sum(amount_micros) AS BIGINT) AS moved FROM ad_balance_histories GROUP BY advertiser_id
-), compared AS (
-  SELECT b.advertiser_id AS id, b.balance_micros AS found, b.opening_micros + coalesce(m.moved, 0) AS expected
-  FROM advertiser_balances b LEFT JOIN moved m ON m.advertiser_id = b.advertiser_id
-  UNION ALL
-  SELECT m.advertiser_id, NULL, m.moved FROM moved m
-  WHERE NOT EXISTS (SELECT 1 FROM advertiser_balances b WHERE b.advertiser_id = m.advertiser_id)
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN found = expected THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN found = expected THEN NULL ELSE
-    id || ': found ' || coalesce(CAST(found AS TEXT), 'no row') || ', expected ' || CAST(expected AS TEXT) END)
-FROM compared",
-    },
-    Claim {
-        name: "spend",
-        claim: "every day's spend is what history charged to that campaign and day",
-        note: false,
-        sql: "
-WITH moved AS (
-  SELECT campaign_id, budget_day, CAST(-sum(amount_micros) AS BIGINT) AS moved
-  FROM ad_balance_histories GROUP BY campaign_id, budget_day
-), compared AS (
-  SELECT d.campaign_id AS id, d.day, d.spent_micros AS found, coalesce(m.moved, 0) AS expected
-  FROM campaign_daily_spend d LEFT JOIN moved m ON m.campaign_id = d.campaign_id AND m.budget_day = d.day
-  UNION ALL
-  SELECT m.campaign_id, m.budget_day, NULL, m.moved FROM moved m
-  WHERE NOT EXISTS (SELECT 1 FROM campaign_daily_spend d WHERE d.campaign_id = m.campaign_id AND d.day = m.budget_day)
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN found = expected THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN found = expected THEN NULL ELSE id || ' ' || CAST(day AS TEXT) || ': found '
-    || coalesce(CAST(found AS TEXT), 'no row') || ', expected ' || CAST(expected AS TEXT) END)
-FROM compared",
-    },
-    Claim {
-        name: "fates",
-        claim: "every consumed offset has one of four fates",
-        note: false,
-        sql: "
-WITH parts AS (
-  SELECT topic, kafka_partition, incarnation, next_offset - first_offset AS consumed,
-    charged + skipped + dead + absent AS fates FROM consumer_progress
-  UNION ALL
-  SELECT topic, kafka_partition, incarnation, next_offset - first_offset, charged + skipped + dead + absent
-  FROM retired_progress
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN consumed = fates THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN consumed = fates THEN NULL ELSE topic || ' ' || CAST(kafka_partition AS TEXT) || ': found '
-    || CAST(fates AS TEXT) || ' fates, expected ' || CAST(consumed AS TEXT) END)
-FROM parts",
-    },
-    Claim {
-        name: "counters",
-        claim: "every partition has as many charges or compensations and dead letters as its counters say",
-        note: false,
-        sql: "
-WITH counted AS (
-  SELECT topic, kafka_partition AS part, incarnation, charged, dead, 0 AS rows_, 0 AS letters FROM consumer_progress
-  UNION ALL
-  SELECT topic, kafka_partition, incarnation, charged, dead, 0, 0 FROM retired_progress
-  UNION ALL
-  SELECT kafka_topic, kafka_partition, incarnation, 0, 0, count(*), 0 FROM ad_balance_histories
-  WHERE type = 'DEDUCT' GROUP BY kafka_topic, kafka_partition, incarnation
-  UNION ALL
-  SELECT topic, kafka_partition, incarnation, 0, 0, count(*), 0 FROM compensations
-  GROUP BY topic, kafka_partition, incarnation
-  UNION ALL
-  SELECT d.topic, d.kafka_partition, d.incarnation, 0, 0, 0, count(*)
-  FROM dead_letters d LEFT JOIN compensations c ON c.topic = d.topic AND c.incarnation = d.incarnation
-    AND c.kafka_partition = d.kafka_partition AND c.kafka_offset = d.kafka_offset
-  WHERE c.id IS NULL GROUP BY d.topic, d.kafka_partition, d.incarnation
-), summed AS (
-  SELECT topic, part, incarnation, sum(charged) AS charged, sum(dead) AS dead, sum(rows_) AS rows_,
-    sum(letters) AS letters
-  FROM counted GROUP BY topic, part, incarnation
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN charged = rows_ AND dead = letters THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN charged = rows_ AND dead = letters THEN NULL ELSE topic || ' ' || CAST(part AS TEXT) || ': found '
-    || CAST(rows_ AS TEXT) || ' rows and ' || CAST(letters AS TEXT) || ' dead letters, expected '
-    || CAST(charged AS TEXT) || ' and ' || CAST(dead AS TEXT) END)
-FROM summed",
-    },
-    Claim {
-        name: "one_fate",
-        claim: "no record is both charged and a dead letter",
-        note: false,
-        sql: "
-SELECT (SELECT count(*) FROM dead_letters), count(*),
-  min(d.topic || ' ' || CAST(d.kafka_partition AS TEXT) || ' ' || CAST(d.kafka_offset AS TEXT))
-FROM dead_letters d JOIN ad_balance_histories h
-  ON h.kafka_partition = d.kafka_partition AND h.kafka_offset = d.kafka_offset AND h.incarnation = d.incarnation
-  AND h.kafka_topic = d.topic",
-    },
-    Claim {
-        name: "chain",
-        claim: "the balances after each row lead from the opening balance to the balance without a gap",
-        note: false,
-        // Each row is a step from the balance before to the balance after. When the steps form one way, every balance
-        // is left as often as it is reached, apart from the two ends.
-        sql: "
-WITH points AS (
-  SELECT advertiser_id AS id, balance_after_micros AS point, 1 AS n FROM ad_balance_histories
-  UNION ALL SELECT advertiser_id, balance_after_micros - amount_micros, -1 FROM ad_balance_histories
-  UNION ALL SELECT advertiser_id, opening_micros, 1 FROM advertiser_balances
-  UNION ALL SELECT advertiser_id, balance_micros, -1 FROM advertiser_balances
-  UNION ALL SELECT advertiser_id, balance_after_micros, 1 FROM opening_changes
-  UNION ALL SELECT advertiser_id, balance_before_micros, -1 FROM opening_changes
-  UNION ALL SELECT advertiser_id, opening_before_micros, 1 FROM opening_changes
-  UNION ALL SELECT advertiser_id, opening_after_micros, -1 FROM opening_changes
-), broken AS (
-  SELECT id, min(point) AS point FROM (SELECT id, point FROM points GROUP BY id, point HAVING sum(n) <> 0) AS loose
-  GROUP BY id
-)
-SELECT (SELECT count(*) FROM advertiser_balances), count(*), min(id || ': the chain breaks at ' || CAST(point AS TEXT))
-FROM broken",
-    },
-    Claim {
-        name: "crossings",
-        claim: "every crossing has its day, and every level that a day has passed has its crossing",
-        note: false,
-        sql: "
-WITH looked AS (
-  SELECT x.campaign_id AS id, x.day, 'no spend of that day' AS what, EXISTS (
-    SELECT 1 FROM campaign_daily_spend d WHERE d.campaign_id = x.campaign_id AND d.day = x.day) AS good
-  FROM budget_crossings x WHERE x.kind <> 'RESUME'
-  UNION ALL
-  SELECT d.campaign_id, d.day, 'warned without a crossing', EXISTS (
-    SELECT 1 FROM budget_crossings x WHERE x.campaign_id = d.campaign_id AND x.day = d.day
-      AND x.kind IN ('WARN', 'PAUSE') AND x.budget_micros = d.crossing_budget_micros)
-  FROM campaign_daily_spend d WHERE d.warned_ppm > 0
-  UNION ALL
-  SELECT d.campaign_id, d.day, 'paused without a crossing', EXISTS (
-    SELECT 1 FROM budget_crossings x WHERE x.campaign_id = d.campaign_id AND x.day = d.day
-      AND x.kind = 'PAUSE' AND x.budget_micros = d.crossing_budget_micros)
-  FROM campaign_daily_spend d WHERE d.paused_ppm > 0
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN good THEN NULL ELSE id || ' ' || CAST(day AS TEXT) || ': ' || what END)
-FROM looked",
-    },
-    Claim {
-        name: "messages",
-        claim: "every crossing has left its message",
-        note: false,
-        sql: "
-WITH kinds AS (
-  SELECT CASE kind WHEN 'WARN' THEN 'BUDGET_WARNING' WHEN 'PAUSE' THEN 'CAMPAIGN_PAUSED' ELSE 'CAMPAIGN_RESUMED' END
-    AS kind, count(*) AS crossings FROM budget_crossings GROUP BY kind
-), compared AS (
-  SELECT kind, crossings, (SELECT count(*) FROM outbox o WHERE o.kind = k.kind) AS messages FROM kinds k
-)
-SELECT CAST(coalesce(sum(crossings), 0) AS BIGINT),
-  CAST(coalesce(sum(CASE WHEN messages < crossings THEN crossings - messages ELSE 0 END), 0) AS BIGINT),
-  min(CASE WHEN messages < crossings THEN kind || ': found ' || CAST(messages AS TEXT) || ' messages, expected '
-    || CAST(crossings AS TEXT) END)
-FROM compared",
-    },
-    Claim {
-        name: "pauses",
-        claim: "every campaign that the budget paused has a crossing that says so",
-        note: false,
-        sql: "
-WITH looked AS (
-  SELECT c.campaign_id AS id, EXISTS (
-    SELECT 1 FROM budget_crossings x WHERE x.campaign_id = c.campaign_id AND x.day = c.paused_day AND x.kind = 'PAUSE')
-    AS good
-  FROM campaigns c WHERE c.status = 'PAUSED' AND c.paused_reason = 'BUDGET_EXHAUSTED'
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN good THEN NULL ELSE id || ': paused without a crossing' END)
-FROM looked",
-    },
-    Claim {
-        name: "happenings",
-        claim: "every message is about a happening that was worded",
-        note: false,
-        sql: "
-WITH looked AS (
-  SELECT d.key, EXISTS (
-    SELECT 1 FROM outbox o WHERE o.dedup_key = d.happening AND o.kind = d.kind AND o.worded_at IS NOT NULL) AS good
-  FROM deliveries d
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN good THEN NULL ELSE key || ': no such happening' END)
-FROM looked",
-    },
-    Claim {
-        name: "overspend_bounds",
-        claim: "what a day was charged after a pause is a part of what history charged that day",
-        note: false,
-        sql: "
-WITH charged AS (
-  SELECT campaign_id, budget_day, CAST(-sum(amount_micros) AS BIGINT) AS charged
-  FROM ad_balance_histories WHERE type = 'DEDUCT' GROUP BY campaign_id, budget_day
-), compared AS (
-  SELECT d.campaign_id AS id, d.day, d.overspent_micros AS found, coalesce(c.charged, 0) AS most
-  FROM campaign_daily_spend d LEFT JOIN charged c ON c.campaign_id = d.campaign_id AND c.budget_day = d.day
-)
-SELECT count(*), CAST(coalesce(sum(CASE WHEN found BETWEEN 0 AND most THEN 0 ELSE 1 END), 0) AS BIGINT),
-  min(CASE WHEN found BETWEEN 0 AND most THEN NULL ELSE id || ' ' || CAST(day AS TEXT) || ': found '
-    || CAST(found AS TEXT) || ', expected 0 to ' || CAST(most AS TEXT) END)
-FROM compared",
-    },
-    Claim {
-        name: "overspend",
-        claim: "what was charged after pauses is only counted",
-        note: true,
-        sql: "
-WITH late AS (
-  SELECT campaign_id, day, overspent_micros FROM campaign_daily_spend WHERE overspent_micros > 0
-)
-SELECT (SELECT count(*) FROM campaign_daily_spend), count(*),
-  CASE WHEN count(*) > 0 THEN CAST(sum(overspent_micros) AS TEXT) || ' micros on ' || CAST(count(*) AS TEXT)
-    || ' campaign-days, the worst is ' || (
-      SELECT campaign_id || ' ' || CAST(day AS TEXT) || ' with ' || CAST(overspent_micros AS TEXT) FROM late
-      ORDER BY overspent_micros DESC, campaign_id, day LIMIT 1) END
-FROM late",
-    },
-    Claim {
-        name: "deliveries",
-        claim: "messages that wait or were given up are only counted",
-        note: true,
-        sql: "
-SELECT count(*), CAST(coalesce(sum(CASE WHEN outcome IS NULL OR outcome = 'DEAD' THEN 1 ELSE 0 END), 0) AS BIGINT),
-  CASE WHEN count(*) > 0 THEN CAST(sum(CASE WHEN outcome IS NULL THEN 1 ELSE 0 END) AS TEXT) || ' wait, '
-    || CAST(sum(CASE WHEN outcome = 'DEAD' THEN 1 ELSE 0 END) AS TEXT) || ' were given up' END
-FROM deliveries",
-    },
-    Claim {
-        name: "negative_balances",
-        claim: "balances below zero are allowed and only counted",
-        note: true,
-        sql: "
-SELECT count(*), CAST(coalesce(sum(CASE WHEN balance_micros < 0 THEN 1 ELSE 0 END), 0) AS BIGINT),
-  min(CASE WHEN balance_micros < 0 THEN advertiser_id || ': ' || CAST(balance_micros AS TEXT) END)
-FROM advertiser_balances",
-    },
-];
+const CLAIMS: &[&[Claim]] = &[ledger::CLAIMS, refunds::CLAIMS, notes::CLAIMS];

@@ -65,8 +65,13 @@ pub(crate) trait Dialect: Connection {
     /// Settings for statements that read whole tables; a transaction on one snapshot.
     fn begin_snapshot(&mut self) -> impl Future<Output = Result<()>> + Send;
 
-    /// A transaction that will write, and in which charges are found by their instants.
-    fn begin_matching(&mut self) -> impl Future<Output = Result<()>> + Send;
+    /// In a transaction: charges are found by their instants and days, until `end_search`.
+    fn begin_search(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    fn end_search(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Begins a transaction that writes whole days.
+    fn begin_bulk(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// Rows of a statement; `sql` is already translated.
     fn fetch(

@@ -13,6 +13,7 @@ mod session;
 mod audit;
 mod campaign;
 mod config;
+mod days;
 mod dialect;
 mod error;
 mod letters;
@@ -36,7 +37,9 @@ use tollgate_domain::book::Campaign;
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Plan;
 
+pub use audit::{AuditScope, AuditStep};
 pub use config::LedgerConfig;
+pub use days::{DaysReport, Expired, HistorySettings};
 pub use error::{LedgerError, Result};
 pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
@@ -305,6 +308,23 @@ impl Ledger {
         &mut self,
         on_check: &mut (dyn FnMut(&Check) + Send),
     ) -> Result<AuditReport> {
-        operation!(self, idle, run_long, |conn, _| audit::audit(conn, on_check))
+        let mut on_step = |step: AuditStep<'_>| {
+            if let AuditStep::Done(check) = step {
+                on_check(check);
+            }
+        };
+        self.audit_part(&AuditScope::default(), &mut on_step).await
+    }
+
+    /// As `audit`, for some days or one advertiser; calls back before and after each check.
+    ///
+    /// # Errors
+    /// As `audit`; `NotFound` when nothing is known of the advertiser.
+    pub async fn audit_part(
+        &mut self,
+        scope: &AuditScope,
+        on_step: &mut (dyn FnMut(AuditStep<'_>) + Send),
+    ) -> Result<AuditReport> {
+        operation!(self, idle, run_long, |conn, _| audit::audit(conn, scope, on_step))
     }
 }

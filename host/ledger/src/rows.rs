@@ -185,6 +185,8 @@ pub struct NearBudget {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditReport {
     pub checks: Vec<Check>,
+    /// Names of claims that cannot be asked of the part that was audited.
+    pub left_out: Vec<&'static str>,
 }
 
 impl AuditReport {

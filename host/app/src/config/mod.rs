@@ -30,6 +30,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub decode: Decode,
     pub ledger: Ledger,
+    pub history: History,
     pub batch: Batch,
     pub redis: Redis,
     pub rules: Rules,
@@ -87,6 +88,36 @@ pub struct Ledger {
     pub statement_timeout_ms: u32,
     pub lock_timeout_ms: u32,
     pub copy_rows_min: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    pub days_ahead: u32,
+    pub retention_days: u32,
+    pub expired: Expired,
+}
+
+/// What becomes of the rows of a day that is too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Expired {
+    Detach,
+    Drop,
+}
+
+impl Config {
+    /// Days before today that a record may still bring clicks or compensations for.
+    #[must_use]
+    pub fn history_days_back(&self) -> u32 {
+        self.decode.age_hours_max.div_ceil(24) + 1
+    }
+
+    /// Fewest days that history can be kept: a compensation must find its clicks until it expires.
+    #[must_use]
+    pub fn retention_days_min(&self) -> u32 {
+        self.history_days_back() + self.compensation.expire_s.div_ceil(86_400) + 1
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

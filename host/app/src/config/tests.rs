@@ -89,6 +89,21 @@ fn wrong_types_and_unreadable_files_are_named() {
 }
 
 #[test]
+fn history_is_kept_as_long_as_it_is_needed() {
+    // Eight days that a click may be old, one for time zones, one that a compensation waits, one for the day itself.
+    let days = |days: u32| [("TOLLGATE__HISTORY__RETENTION_DAYS".to_owned(), days.to_string())];
+    for kept in [0, 11, 400] {
+        let config = Config::from_layers(None, days(kept)).unwrap();
+        assert_eq!((config.history.retention_days, config.retention_days_min()), (kept, 11));
+    }
+    check_error(
+        "[history]\nretention_days = 10",
+        &[],
+        &["history.retention_days (from FILE): is 10, allowed is 11 to 36500"],
+    );
+}
+
+#[test]
 fn properties_that_safety_owns_are_refused_with_the_reason() {
     check_error(
         "[kafka.properties]\n\"enable.auto.commit\" = \"true\"\n\"fetch.min.bytes\" = \"1\"",

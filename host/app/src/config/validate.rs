@@ -38,6 +38,11 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     range("ledger.statement_timeout_ms", ledger.statement_timeout_ms.into(), 100, 600_000);
     range("ledger.lock_timeout_ms", ledger.lock_timeout_ms.into(), 50, 600_000);
     range("ledger.copy_rows_min", ledger.copy_rows_min.into(), 1, 1_000_000);
+    range("history.days_ahead", config.history.days_ahead.into(), 1, 60);
+    if config.history.retention_days > 0 {
+        let days = config.history.retention_days.into();
+        range("history.retention_days", days, config.retention_days_min().into(), 36_500);
+    }
     range("batch.clicks_max", batch.clicks_max.into(), 1, 100_000);
     range("batch.slices_waiting_max", batch.slices_waiting_max.into(), 1, 1_000);
     range("redis.deadline_ms", redis.deadline_ms.into(), 1, 1_000);

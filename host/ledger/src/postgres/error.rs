@@ -7,7 +7,13 @@ pub(crate) fn database_error(error: sqlx::Error) -> LedgerError {
     match error {
         sqlx::Error::Database(error) => {
             let state = error.code().map(|code| code.into_owned()).unwrap_or_default();
-            by_state(state, error.message().to_owned())
+            let sentence = error.message().to_owned();
+            // Only bounds of partitions are checked without the name of a constraint: the row's day got a partition of
+            // its own while it was on its way into another one.
+            if state == "23514" && error.constraint().is_none() {
+                return LedgerError::Transient { sqlstate: state, sentence };
+            }
+            by_state(state, sentence)
         }
         sqlx::Error::Configuration(_) => LedgerError::Address("it is not a valid URL".into()),
         sqlx::Error::Encode(_)

@@ -2,8 +2,10 @@
 
 pub(crate) mod apply;
 mod copy;
+pub(crate) mod days;
 mod error;
 mod history;
+pub(crate) mod partitions;
 pub(crate) mod progress;
 pub(crate) mod read;
 pub(crate) mod rules;
@@ -87,13 +89,26 @@ impl Dialect for PgConnection {
     };
 
     async fn begin_snapshot(&mut self) -> Result<()> {
-        self.execute(SNAPSHOT).await.map(drop).map_err(database_error)
+        let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {WHOLE_TABLES}");
+        self.execute(&*sql).await.map(drop).map_err(database_error)
     }
 
-    async fn begin_matching(&mut self) -> Result<()> {
-        // Only such a scan uses the summaries of page ranges; starting workers takes longer than it does.
-        let sql = "BEGIN; SET LOCAL enable_bitmapscan = on; SET LOCAL max_parallel_workers_per_gather = 0";
+    async fn begin_search(&mut self) -> Result<()> {
+        // Only such a scan uses the summaries of page ranges; starting workers takes longer than it does. Only a plan
+        // for these very days leaves the other days alone.
+        let sql = "SET LOCAL enable_bitmapscan = on; SET LOCAL max_parallel_workers_per_gather = 0;
+            SET LOCAL plan_cache_mode = force_custom_plan";
         self.execute(sql).await.map(drop).map_err(database_error)
+    }
+
+    async fn end_search(&mut self) -> Result<()> {
+        let sql =
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = off";
+        self.execute(sql).await.map(drop).map_err(database_error)
+    }
+
+    async fn begin_bulk(&mut self) -> Result<()> {
+        self.execute(&*format!("BEGIN; {WHOLE_TABLES}")).await.map(drop).map_err(database_error)
     }
 
     async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<PgRow>> {
@@ -113,11 +128,12 @@ fn bound<'q>(sql: &'q str, args: &[Arg<'q>]) -> Query<'q, Postgres, PgArguments>
     })
 }
 
-/// Settings of the hot path would make statements over whole tables slow.
-const SNAPSHOT: &str =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0;
+/// Settings of the hot path would make statements over whole tables slow. Plans are made for the days that are asked
+/// for, so that other days are left alone.
+const WHOLE_TABLES: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL plan_cache_mode = force_custom_plan;
     SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on;
-    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on";
+    SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL work_mem = '64MB'";
 
 /// Session settings. Without hash and merge joins and full scans, the planner takes rows through their index, in the
 /// order of the sorted lists, which is the order of the locks; without costs for pages it begins with the lists even

@@ -37,6 +37,7 @@ SELECT h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset, {us:h.oc
 FROM ad_balance_histories h LEFT JOIN refunded_charges r ON r.topic = h.kafka_topic
   AND r.incarnation = h.incarnation AND r.kafka_partition = h.kafka_partition AND r.kafka_offset = h.kafka_offset
 WHERE h.type = 'DEDUCT' AND h.device_id = $1 AND h.campaign_id = $2 AND h.ad_id = $3 AND h.occurred_at {among:$4}
+  AND h.budget_day BETWEEN {day:$5} AND {day:$6}
 ORDER BY h.occurred_at, h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset";
 
 pub(super) async fn waiting<D: Dialect>(
@@ -121,7 +122,7 @@ pub(super) async fn lock<D: Dialect>(
     day: &DayKey,
     generation: u64,
 ) -> Result<Option<RefundFacts>> {
-    conn.begin_matching().await?;
+    conn.begin().await?;
     let sql = "SELECT number FROM rule_activation {share}";
     let active = one(conn, sql, &[]).await?.cell::<i64>(0) as u64;
     if active != generation {
@@ -159,9 +160,18 @@ async fn charges<D: Dialect>(
         return Ok(vec![]);
     }
     let instants = ids(&event.timestamps_us);
-    let args =
-        [(&event.device).into(), (&event.campaign).into(), (&event.ad).into(), (&instants).into()];
+    let (first, last) = days_around(&event.timestamps_us);
+    let args = [
+        (&event.device).into(),
+        (&event.campaign).into(),
+        (&event.ad).into(),
+        (&instants).into(),
+        first.into(),
+        last.into(),
+    ];
+    conn.begin_search().await?;
     let found = rows(conn, CHARGES, &args).await?;
+    conn.end_search().await?;
     let charge = |row: &D::Row| MatchedCharge {
         topic: row.cell(0),
         incarnation: row.cell(1),
@@ -174,6 +184,13 @@ async fn charges<D: Dialect>(
         refunded: row.cell(8),
     };
     Ok(found.iter().map(charge).collect())
+}
+
+/// The budget days that instants can have, whatever the time zone: from the day before the first one to the day after
+/// the last one.
+fn days_around(instants_us: &[i64]) -> (i64, i64) {
+    let day = |at_us: Option<&i64>| at_us.map_or(0, |at_us| at_us.div_euclid(86_400_000_000));
+    (day(instants_us.iter().min()) - 1, day(instants_us.iter().max()) + 1)
 }
 
 /// A campaign as it is now.

@@ -8,7 +8,7 @@ use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Plan;
 use tollgate_domain::refund::{MatchedCharge, RefundPlan};
 
-use crate::dialect::{Dialect, change};
+use crate::dialect::{Arg, Dialect, change};
 use crate::error::{LedgerError, Result};
 use crate::outbox::micros;
 use crate::shape::without_nul;
@@ -16,7 +16,7 @@ use crate::shape::without_nul;
 const SETTLE: &str = "
 UPDATE compensations SET state = $2, settled_reason = $3, detail = $4, refund_micros = $5, generation = $6,
   looks = looks + 1, next_look_at = CASE WHEN $2 = 'WAITING' THEN {after:$7} ELSE next_look_at END,
-  settled_at = CASE WHEN $2 = 'WAITING' THEN NULL ELSE {now} END
+  settled_at = CASE WHEN $2 = 'WAITING' THEN NULL ELSE {now} END, budget_day = {day:$8}
 WHERE id = $1 AND state = 'WAITING'";
 
 const HISTORY: &str = "
@@ -64,6 +64,7 @@ pub(super) async fn compensation<D: Dialect>(
         plan.refund.0.into(),
         (plan.generation as i64).into(),
         micros(next_look),
+        Arg::Int(plan.day.as_ref().map(|day| day.key.day.0.into())),
     ];
     if change(conn, SETTLE, &args).await? == 1 {
         return Ok(());

@@ -2,6 +2,7 @@
 
 mod advance;
 pub(crate) mod apply;
+pub(crate) mod days;
 mod error;
 mod history;
 pub(crate) mod progress;
@@ -94,7 +95,15 @@ impl Dialect for SqliteConnection {
         self.execute("BEGIN").await.map(drop).map_err(database_error)
     }
 
-    async fn begin_matching(&mut self) -> Result<()> {
+    async fn begin_search(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn end_search(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn begin_bulk(&mut self) -> Result<()> {
         self.begin().await
     }
 

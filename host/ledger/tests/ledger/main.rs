@@ -2,6 +2,8 @@
 
 mod apply;
 mod audit;
+mod audit_parts;
+mod days;
 mod looks;
 mod migration;
 mod outage;

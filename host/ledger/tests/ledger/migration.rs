@@ -3,7 +3,7 @@
 use crate::support::plans::{Batch, click};
 use crate::support::{Kind, Site, acquire};
 
-crate::on_both!(a_ledger_of_version_1_goes_on);
+crate::on_both!(a_ledger_of_version_1_goes_on, history_of_version_3_goes_on);
 
 fn version_1(kind: Kind) -> &'static str {
     match kind {
@@ -35,6 +35,80 @@ const HISTORY: &str = "
 INSERT INTO ad_balance_histories (kafka_offset, amount_micros, balance_after_micros, generation, occurred_at, budget_day,
   kafka_partition, incarnation, type, advertiser_id, campaign_id, kafka_topic, price_source, reason)
 VALUES (0, -100, 900, 0, AT, '2026-11-20', 0, 0, 'DEDUCT', 'advertiser_0', 'campaign_0', 'ad-events', 'STORED', 'X')";
+
+fn later_versions(kind: Kind) -> [&'static str; 2] {
+    match kind {
+        Kind::Postgres => [
+            include_str!("../../migrations/postgres/0002_messages.sql"),
+            include_str!("../../migrations/postgres/0003_refunds.sql"),
+        ],
+        Kind::Sqlite => [
+            include_str!("../../migrations/sqlite/0002_messages.sql"),
+            include_str!("../../migrations/sqlite/0003_refunds.sql"),
+        ],
+    }
+}
+
+/// A second charge on the next day, and its refund.
+const REFUND: &str = "
+INSERT INTO ad_balance_histories (kafka_offset, amount_micros, balance_after_micros, generation, occurred_at, budget_day,
+  kafka_partition, incarnation, type, advertiser_id, campaign_id, kafka_topic, price_source, reason)
+VALUES (1, -7, 893, 0, AT, '2026-11-21', 0, 0, 'DEDUCT', 'advertiser_0', 'campaign_0', 'ad-events', 'STORED', 'X'),
+  (0, 5, 898, 0, AT, '2026-11-21', 0, 0, 'REFUND', 'advertiser_0', 'campaign_0', 'compensations', 'NONE', 'X');
+UPDATE advertiser_balances SET balance_micros = 898 WHERE advertiser_id = 'advertiser_0';
+UPDATE consumer_progress SET next_offset = 2, charged = 2;
+INSERT INTO campaign_daily_spend (campaign_id, day, spent_micros, version) VALUES ('campaign_0', '2026-11-21', 2, 2);
+INSERT INTO consumer_progress (consumer_group, topic, kafka_partition, topic_id, first_offset, next_offset, generation,
+  charged)
+VALUES ('compensation-processor', 'compensations', 0, 'TID-2', 0, 1, 0, 1);
+INSERT INTO compensations (topic, incarnation, kafka_partition, kafka_offset, identity, state, advertiser_id,
+  campaign_id, duplicate_count, claimed_micros, timestamps, detection_window, reason, compensation_type, occurred_at,
+  record_at_ms, payload, headers, generation, refund_micros)
+VALUES ('compensations', 0, 0, 0, 'x', 'REFUNDED', 'advertiser_0', 'campaign_0', 2, 5, '[]', '5m', 'X', 'X', AT, 0, '{}',
+  '[]', 0, 5);
+INSERT INTO duplicate_click_logs (compensation_id, advertiser_id, campaign_id, duplicate_count, timestamps,
+  detection_window, claimed_micros, refund_micros, refunded, topic, incarnation, kafka_partition, kafka_offset)
+SELECT id, 'advertiser_0', 'campaign_0', 2, '[]', '5m', 5, 5, '[]', 'compensations', 0, 0, 0 FROM compensations";
+
+async fn history_of_version_3_goes_on(kind: Kind) {
+    let site = Site::bare(kind).await;
+    let mut ledger = site.open().await;
+    let instant = format!("{},", site.instant(0));
+    site.sql(version_1(kind)).await;
+    for sql in [
+        "CREATE TABLE tollgate_migrations (version bigint PRIMARY KEY, name text NOT NULL)",
+        "INSERT INTO tollgate_migrations (version, name) VALUES (1, 'ledger'), (2, 'messages'), (3, 'refunds')",
+        ROWS,
+        &HISTORY.replace("AT,", &instant),
+        later_versions(kind)[0],
+        later_versions(kind)[1],
+        &REFUND.replace("AT,", &instant),
+    ] {
+        site.sql(sql).await;
+    }
+    assert_eq!(ledger.migrate().await.unwrap(), ledger.schema_latest());
+    let report = ledger.audit(&mut |_| ()).await.unwrap();
+    assert!(report.is_exact(), "{report:?}");
+    let days = "SELECT CAST(budget_day AS TEXT) FROM compensations";
+    assert_eq!(site.rows(days).await, ["2026-11-21"]);
+    if kind == Kind::Postgres {
+        let tables = "SELECT DISTINCT tableoid::regclass::text FROM ad_balance_histories";
+        assert_eq!(site.rows(tables).await, ["ad_balance_histories_before"]);
+    }
+    // A day that is in the old table goes on there, a later one does not.
+    let mut held = acquire(&mut ledger, 0).await;
+    for day in [20_778, 20_779] {
+        let click =
+            crate::support::plans::TestClick { day: tollgate_domain::day::Day(day), ..click(1, 7) };
+        Batch::new(&held, vec![click]).charge(&mut ledger, day == 20_779).await.unwrap();
+        held.next_offset += 1;
+    }
+    assert!(ledger.audit(&mut |_| ()).await.unwrap().is_exact());
+    if kind == Kind::Postgres {
+        let before = "SELECT count(*)::text FROM ad_balance_histories_before";
+        assert_eq!(site.rows(before).await, ["4"]);
+    }
+}
 
 async fn a_ledger_of_version_1_goes_on(kind: Kind) {
     let site = Site::bare(kind).await;

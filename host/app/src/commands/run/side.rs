@@ -1,4 +1,5 @@
-//! What goes on beside the charging: looks at budgets, refunds, messages, dead letters on their way to their topics.
+//! What goes on beside the charging: upkeep of tables, looks at budgets, refunds, messages, dead letters on their way to
+//! their topics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::pipeline::hints::Hints;
 use crate::pipeline::stats::Stats;
 use crate::refunds::{self, RefundParts};
 use crate::relay::{self, RelayParts, Routes};
+use crate::upkeep::{self, UpkeepParts, history_settings};
 
 /// What the parts of the host have in common.
 pub(super) struct Shared {
@@ -58,6 +60,9 @@ impl SideTasks {
     ) -> anyhow::Result<Self> {
         let config = &host.config;
         let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
+        let upkeep =
+            UpkeepParts { ledger: ledger_config(config), history: history_settings(config) };
+        side.tasks.push(tokio::spawn(upkeep::run(upkeep, side.stop.clone())));
         side.look(host, ledger, shared).await?;
         if config.compensation.enabled {
             side.refund(host, ledger, shared).await?;

@@ -1,0 +1,303 @@
+//! Days of history: partitions are made, late and early days find theirs, and retired days stay in the sums.
+
+use tollgate_domain::book::DayKey;
+use tollgate_domain::day::Day;
+use tollgate_ledger::{DaysReport, Expired, HistorySettings, Ledger, LedgerError};
+
+use crate::support::plans::{Batch, Held, TestClick, click};
+use crate::support::refunds::{COMPENSATIONS, LATER, event, paid, store};
+use crate::support::{Kind, Site, acquire};
+
+crate::on_both!(
+    retired_days_stay_in_the_sums,
+    falsified_sums_are_found,
+    nothing_is_retired_that_a_compensation_may_mean
+);
+
+const KEEP: HistorySettings =
+    HistorySettings { days_back: 9, days_ahead: 7, retention_days: 0, expired: Expired::Drop };
+const RETIRE: HistorySettings = HistorySettings { retention_days: 30, ..KEEP };
+
+async fn today(ledger: &mut Ledger) -> i32 {
+    i32::try_from(ledger.clock_us().await.unwrap() / 86_400_000_000).unwrap()
+}
+
+/// A click at noon of a day.
+fn on(day: i32, campaign: usize, price: i64) -> TestClick {
+    let at_us = (i64::from(day) * 24 + 12) * 3_600_000_000 + price;
+    TestClick { day: Day(day), at_us, ..click(campaign, price) }
+}
+
+async fn charge(ledger: &mut Ledger, held: &mut Held, clicks: Vec<TestClick>) {
+    let mut batch = Batch::new(held, clicks);
+    batch.charge(ledger, false).await.unwrap();
+    *held = batch.held;
+}
+
+async fn exact(site: &Site) {
+    let report = site.open().await.audit(&mut |_| ()).await.unwrap();
+    assert!(report.is_exact(), "{report:#?}");
+}
+
+async fn count(site: &Site, table: &str) -> String {
+    site.rows(&format!("SELECT CAST(count(*) AS TEXT) FROM {table}")).await.remove(0)
+}
+
+/// Where each row of history is, in order.
+async fn places(site: &Site) -> Vec<String> {
+    let sql = "SELECT tableoid::regclass::text FROM ad_balance_histories ORDER BY kafka_offset";
+    site.rows(sql).await
+}
+
+fn table(day: i32) -> String {
+    format!("ad_balance_histories_{}", Day(day).to_string().replace('-', ""))
+}
+
+#[tokio::test]
+async fn late_and_early_days_land_right() {
+    let site = Site::new(Kind::Postgres).await;
+    let mut ledger = site.open().await;
+    let mut held = acquire(&mut ledger, 0).await;
+    let today = today(&mut ledger).await;
+    let report = ledger.maintain_days(&KEEP).await.unwrap();
+    assert_eq!((report.days_ahead, report.is_complete), (Some(7), true));
+    let days = [today, today - 20, today + 30, today - 20, today + 1_000];
+    charge(&mut ledger, &mut held, days.map(|day| on(day, 0, 3)).to_vec()).await;
+    let default = "ad_balance_histories_default".to_owned();
+    let late = [table(today), default.clone(), default.clone(), default.clone(), default.clone()];
+    assert_eq!(places(&site).await, late);
+    let report = ledger.maintain_days(&HistorySettings { days_ahead: 9, ..KEEP }).await.unwrap();
+    let expected = DaysReport {
+        made: [today + 8, today + 9, today - 20, today + 30].map(Day).to_vec(),
+        moved_rows: 3,
+        retired_rows: 0,
+        // Nobody can have clicked in three years.
+        default_rows: 1,
+        days_ahead: Some(9),
+        is_complete: true,
+    };
+    assert_eq!(report, expected);
+    let found = [today, today - 20, today + 30, today - 20].map(table);
+    assert_eq!(places(&site).await, [&found[..], &[default]].concat());
+    charge(&mut ledger, &mut held, vec![on(today - 20, 1, 3), on(today + 8, 1, 3)]).await;
+    assert_eq!(places(&site).await[5..], [table(today - 20), table(today + 8)]);
+    exact(&site).await;
+    // Every partition has the indexes and the settings, and no constraint of its own.
+    let odd = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'ad_balance_histories'::regclass AND NOT (cardinality(c.reloptions) = 2
+          AND (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid AND x.indisvalid) = 2
+          AND (SELECT count(*) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') = 1)";
+    assert!(site.rows(odd).await.is_empty(), "{:?}", site.rows(odd).await);
+}
+
+/// Two old days, one of them with a refund of its last charge, and today.
+async fn old_site(kind: Kind) -> (Site, Held, i32) {
+    let site = Site::new(kind).await;
+    let mut ledger = site.open().await;
+    let mut held = acquire(&mut ledger, 0).await;
+    let today = today(&mut ledger).await;
+    let clicks = [(today - 50, 0), (today - 49, 1), (today - 50, 0), (today, 0), (today - 50, 2)];
+    let clicks = clicks.map(|(day, campaign)| on(day, campaign, 100 + 2 * campaign as i64));
+    charge(&mut ledger, &mut held, clicks.to_vec()).await;
+    ledger.first_sight(COMPENSATIONS, "TID-2", &[(0, 0)]).await.unwrap();
+    let mut event = event(0, 100);
+    event.timestamps_us = vec![clicks[0].at_us];
+    event.occurred_at_us = clicks[0].at_us;
+    store(&mut ledger, 0, &[event]).await;
+    (site, held, today)
+}
+
+/// Pays what waits, for the earlier day.
+async fn pay(site: &Site, today: i32) {
+    let mut ledger = site.open().await;
+    let waiting = ledger.waiting_compensations(1).await.unwrap().remove(0);
+    let day = DayKey { campaign: "campaign_0".into(), day: Day(today - 50) };
+    let facts = ledger.lock_refund(&waiting, &day, 1).await.unwrap().unwrap();
+    assert_eq!(facts.charges.len(), 2);
+    ledger.apply_refund(&paid(&waiting, &facts), LATER).await.unwrap();
+}
+
+async fn retired_days_stay_in_the_sums(kind: Kind) {
+    for expired in [Expired::Drop, Expired::Detach] {
+        // In Postgres, rows are retired from partitions in one case and from the default partition in the other.
+        for with_partitions in [false, true] {
+            let (site, mut held, today) = old_site(kind).await;
+            pay(&site, today).await;
+            let mut ledger = site.open().await;
+            if with_partitions {
+                ledger.maintain_days(&KEEP).await.unwrap();
+            }
+            exact(&site).await;
+            let settings = HistorySettings { expired, ..RETIRE };
+            let report = ledger.maintain_days(&settings).await.unwrap();
+            assert_eq!((report.retired_rows, report.default_rows), (5, 0));
+            exact(&site).await;
+            assert_eq!(count(&site, "ad_balance_histories").await, "1");
+            assert_eq!(count(&site, "refunded_charges").await, "0");
+            let own_tables = with_partitions && kind == Kind::Postgres;
+            let moved = if expired == Expired::Detach && !own_tables { "5" } else { "0" };
+            assert_eq!(count(&site, "expired_history").await, moved);
+            if expired == Expired::Detach && own_tables {
+                assert_eq!(count(&site, &table(today - 50)).await, "4");
+            }
+            let again = ledger.maintain_days(&settings).await.unwrap();
+            assert_eq!((again.made.len(), again.retired_rows), (0, 0));
+
+            // Charging goes on, also on a retired day, which is retired again.
+            let clicks = vec![on(today - 50, 0, 9), on(today, 1, 9)];
+            charge(&mut ledger, &mut held, clicks).await;
+            exact(&site).await;
+            assert_eq!(ledger.maintain_days(&settings).await.unwrap().retired_rows, 1);
+            exact(&site).await;
+            let rows =
+                "SELECT CAST(sum(row_count) AS TEXT) FROM retired_history WHERE type = 'DEDUCT'";
+            assert_eq!(site.rows(rows).await, ["5"]);
+        }
+    }
+}
+
+async fn falsified_sums_are_found(kind: Kind) {
+    let check = async |accident: &str, expected: &[&str]| {
+        let (site, _, today) = old_site(kind).await;
+        pay(&site, today).await;
+        site.open().await.maintain_days(&RETIRE).await.unwrap();
+        site.sql(accident).await;
+        let report = site.open().await.audit(&mut |_| ()).await.unwrap();
+        let wrong: Vec<_> = report.checks.iter().filter(|c| !c.ok).map(|c| c.name).collect();
+        assert_eq!(wrong, expected, "{accident}");
+    };
+    check("UPDATE retired_history SET row_count = row_count + 0", &[]).await;
+    check("UPDATE retired_history SET amount_micros = amount_micros - 1 WHERE campaign_id = 'campaign_1'", &["balances", "spend"]).await;
+    check(
+        "UPDATE retired_history SET amount_micros = amount_micros + 1 WHERE type = 'REFUND'",
+        &["balances", "spend", "retired_refunds"],
+    )
+    .await;
+    check(
+        "UPDATE retired_history SET row_count = 3 WHERE campaign_id = 'campaign_1'",
+        &["counters"],
+    )
+    .await;
+    check("DELETE FROM retired_points WHERE advertiser_id = 'advertiser_1'", &["chain"]).await;
+    check(
+        "UPDATE compensations SET retired = false",
+        &["refunds", "refunded_charges", "retired_refunds"],
+    )
+    .await;
+    check(
+        "UPDATE retired_history SET amount_micros = 1000 WHERE type = 'REFUND'",
+        &["balances", "spend", "refund_bounds", "retired_refunds"],
+    )
+    .await;
+}
+
+async fn nothing_is_retired_that_a_compensation_may_mean(kind: Kind) {
+    let (site, _, today) = old_site(kind).await;
+    let mut ledger = site.open().await;
+    assert_eq!(ledger.maintain_days(&RETIRE).await.unwrap().retired_rows, 0);
+    pay(&site, today).await;
+    assert_eq!(ledger.maintain_days(&RETIRE).await.unwrap().retired_rows, 5);
+    exact(&site).await;
+}
+
+/// Charges on many days until it is told to stop, as the host does: what was not written is tried again.
+async fn charge_on(site: &Site, today: i32, stop: &std::cell::Cell<bool>) -> usize {
+    let mut ledger = site.open().await;
+    let mut batch = Batch::new(&acquire(&mut ledger, 0).await, vec![]);
+    let mut written = 0;
+    while !stop.get() {
+        let day = [today, today + 1, today - 50, today + 40 + (written % 90) as i32][written % 4];
+        batch = Batch::new(&batch.held, vec![on(day, written % 4, 2)]);
+        match batch.charge(&mut ledger, false).await {
+            Ok(()) => written += 1,
+            Err(LedgerError::Transient { .. } | LedgerError::Stale(_)) => (),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    written
+}
+
+#[tokio::test]
+async fn hosts_maintain_while_clicks_are_charged() {
+    let site = Site::new(Kind::Postgres).await;
+    let today = today(&mut site.open().await).await;
+    let stop = std::cell::Cell::new(false);
+    let maintain = async |ahead: i32| {
+        let mut ledger = site.open().await;
+        let mut made = 0;
+        for round in 0..20 {
+            let settings = HistorySettings { days_ahead: ahead + round, ..RETIRE };
+            made += ledger.maintain_days(&settings).await.unwrap().made.len();
+        }
+        made
+    };
+    let both = async {
+        let made = tokio::join!(maintain(8), maintain(8));
+        stop.set(true);
+        made
+    };
+    let (written, made) = tokio::join!(charge_on(&site, today, &stop), both);
+    assert!(written > 0 && made.0 + made.1 >= 20, "{written} {made:?}");
+    let report = site.open().await.maintain_days(&RETIRE).await.unwrap();
+    assert_eq!((report.default_rows, report.is_complete), (0, true));
+    assert!(report.days_ahead >= Some(27), "{report:?}");
+    exact(&site).await;
+    let charged = "SELECT CAST(sum(row_count) AS text) FROM history_sums";
+    assert_eq!(site.rows(charged).await, [written.to_string()]);
+}
+
+/// A click is on its way to the default partition when its day gets a partition: it is tried again, and no dead letter.
+#[tokio::test]
+async fn a_click_meets_its_new_partition() {
+    for copy_rows_min in [0, usize::MAX] {
+        let site = Site::new(Kind::Postgres).await;
+        let mut ledger = site.open_shape(copy_rows_min).await;
+        let mut held = acquire(&mut ledger, 0).await;
+        let day = today(&mut ledger).await + 40;
+        let mut maintainer = site.pg().await;
+        let mut open = sqlx::Connection::begin(&mut maintainer).await.unwrap();
+        let sql = format!(
+            "LOCK TABLE ad_balance_histories_default IN ACCESS EXCLUSIVE MODE;
+             CREATE TABLE new_day (LIKE ad_balance_histories INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+             ALTER TABLE ad_balance_histories ATTACH PARTITION new_day FOR VALUES FROM ('{}') TO ('{}')",
+            Day(day),
+            Day(day + 1)
+        );
+        sqlx::Executor::execute(&mut *open, &*sql).await.unwrap();
+        let mut batch = Batch::new(&held, vec![on(day, 0, 2)]);
+        let commit = async {
+            site.somebody_waits().await;
+            open.commit().await.unwrap();
+        };
+        let (charged, ()) = tokio::join!(batch.charge(&mut ledger, false), commit);
+        assert_eq!(charged.unwrap_err().code(), "LEDGER_TRANSIENT");
+        charge(&mut ledger, &mut held, vec![on(day, 0, 2)]).await;
+        assert_eq!(places(&site).await, ["new_day"]);
+        exact(&site).await;
+    }
+}
+
+/// A table in use is left alone, and nothing is lost by it.
+#[tokio::test]
+async fn a_table_in_use_is_left_for_the_next_time() {
+    let (site, _, today) = old_site(Kind::Postgres).await;
+    pay(&site, today).await;
+    let mut reader = site.pg().await;
+    let mut open = sqlx::Connection::begin(&mut reader).await.unwrap();
+    let all = "SELECT count(*) FROM ad_balance_histories";
+    sqlx::Executor::execute(&mut *open, all).await.unwrap();
+    let mut ledger = site.open().await;
+    let report = ledger.maintain_days(&KEEP).await.unwrap();
+    assert_eq!((report.is_complete, report.moved_rows, report.default_rows), (false, 0, 5));
+    open.rollback().await.unwrap();
+    let report = ledger.maintain_days(&KEEP).await.unwrap();
+    assert_eq!((report.is_complete, report.moved_rows, report.default_rows), (true, 5, 0));
+    let mut open = sqlx::Connection::begin(&mut reader).await.unwrap();
+    sqlx::Executor::execute(&mut *open, all).await.unwrap();
+    let report = ledger.maintain_days(&RETIRE).await.unwrap();
+    assert_eq!((report.is_complete, report.retired_rows), (false, 0));
+    assert_eq!(count(&site, "retired_history").await, "0");
+    open.rollback().await.unwrap();
+    assert_eq!(ledger.maintain_days(&RETIRE).await.unwrap().retired_rows, 5);
+    exact(&site).await;
+}
