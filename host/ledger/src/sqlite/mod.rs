@@ -6,6 +6,7 @@ mod error;
 mod history;
 pub(crate) mod progress;
 pub(crate) mod read;
+mod record;
 pub(crate) mod rules;
 mod schema;
 
