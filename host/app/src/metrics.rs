@@ -29,6 +29,8 @@ pub enum Metric {
     RefundLatency,
     CompensationsWaiting,
     DeadLettersPublished,
+    DecisionRecordBytes,
+    DecisionRecordsLost,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -52,7 +54,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -77,6 +79,8 @@ impl Metric {
         Self::RefundLatency,
         Self::CompensationsWaiting,
         Self::DeadLettersPublished,
+        Self::DecisionRecordBytes,
+        Self::DecisionRecordsLost,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -120,6 +124,8 @@ impl Metric {
             Self::RefundLatency => "tollgate_refund_latency_seconds",
             Self::CompensationsWaiting => "tollgate_compensations_waiting",
             Self::DeadLettersPublished => "tollgate_dead_letters_published_total",
+            Self::DecisionRecordBytes => "tollgate_decision_record_bytes_total",
+            Self::DecisionRecordsLost => "tollgate_decision_records_lost_total",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -216,6 +222,16 @@ impl Metric {
             Self::DeadLettersPublished => {
                 (Counter, Unit::Count, "dead letters written to their topics by this host")
             }
+            Self::DecisionRecordBytes => (
+                Counter,
+                Unit::Bytes,
+                "bytes of what rules were given and answered, as kept for `tollgate explain`",
+            ),
+            Self::DecisionRecordsLost => (
+                Counter,
+                Unit::Count,
+                "decisions that were written without a record because it could not be encoded",
+            ),
             Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
             Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),
             Self::RuleFuel => (Counter, Unit::Count, "fuel used by rules (label world)"),

@@ -10,14 +10,16 @@ use anyhow::Context as _;
 use metrics::gauge;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tollgate_domain::refund::{self, RefundLimits, RefundPlan};
+use tollgate_domain::refund::{self, RefundFacts, RefundLimits, RefundPlan};
 use tollgate_domain::rule::{RuleError, World};
+use tollgate_domain::transcript::Transcript;
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 
 use crate::metrics::Metric;
 use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
 use crate::reach;
+use crate::records::{self, RecordEncoder};
 use crate::rules::{ActiveRefunder, RuleLoader};
 
 /// Compensations of one turn at most.
@@ -40,6 +42,8 @@ pub struct RefundParts {
     pub outbox: Arc<Notify>,
     pub dead_letters: Arc<Notify>,
     pub period: Duration,
+    /// Encodes what the rule was given and answered; `None` when it is not kept.
+    pub recorder: Option<RecordEncoder>,
 }
 
 struct Settler {
@@ -113,8 +117,7 @@ impl Settler {
                 let Some(facts) = self.ledger.lock_refund(waiting, &day, generation).await? else {
                     return Ok(());
                 };
-                let rule = &mut self.parts.rule.refunder;
-                refund::decide(waiting.id, &waiting.row, &facts, &limits, rule)?
+                self.decide(waiting, &facts, &limits)?
             }
             None => {
                 let now_us = self.ledger.clock_us().await?;
@@ -129,6 +132,23 @@ impl Settler {
             self.after_commit(&plan, waiting);
         }
         Ok(())
+    }
+
+    /// Decides, and encodes the record when the compensation does not go on waiting.
+    fn decide(
+        &mut self,
+        waiting: &WaitingCompensation,
+        facts: &RefundFacts,
+        limits: &RefundLimits,
+    ) -> Result<RefundPlan, RuleError> {
+        let rule = &mut self.parts.rule.refunder;
+        let (mut plan, transcript) =
+            refund::decide_recorded(waiting.id, &waiting.row, facts, limits, rule)?;
+        if plan.state != refund::state::WAITING {
+            let transcript = transcript.map(Transcript::Refund);
+            plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
+        }
+        Ok(plan)
     }
 
     fn after_commit(&mut self, plan: &RefundPlan, waiting: &WaitingCompensation) {

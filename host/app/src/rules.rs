@@ -131,10 +131,22 @@ impl RuleLoader {
     /// The ledger did not answer, nothing is active, or a module is no longer admitted.
     pub async fn load_active(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRules> {
         let active = active(ledger).await?;
-        let pricing = self.load_part(ledger, &active, World::Pricing).await?;
-        let threshold = self.load_part(ledger, &active, World::Threshold).await?;
+        self.load_rules(ledger, &active).await
+    }
+
+    /// Loads the rules of a generation that charge clicks, whether it is in force or not.
+    ///
+    /// # Errors
+    /// The ledger did not answer, or a module is no longer admitted.
+    pub async fn load_rules(
+        &self,
+        ledger: &mut Ledger,
+        generation: &ledger::Generation,
+    ) -> anyhow::Result<ActiveRules> {
+        let pricing = self.load_part(ledger, generation, World::Pricing).await?;
+        let threshold = self.load_part(ledger, generation, World::Threshold).await?;
         let set = RuleSet::new(pricing, threshold)?;
-        Ok(ActiveRules { set, generation: active.number })
+        Ok(ActiveRules { set, generation: generation.number })
     }
 
     /// Loads the active rule that words messages.
@@ -153,8 +165,20 @@ impl RuleLoader {
     /// As `load_active`.
     pub async fn load_refunder(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRefunder> {
         let active = active(ledger).await?;
-        let rule = self.load_part(ledger, &active, World::Refund).await?;
-        Ok(ActiveRefunder { refunder: Refunder::new(rule)?, generation: active.number })
+        self.load_refunder_of(ledger, &active).await
+    }
+
+    /// Loads the refund rule of a generation, whether it is in force or not.
+    ///
+    /// # Errors
+    /// As `load_rules`.
+    pub async fn load_refunder_of(
+        &self,
+        ledger: &mut Ledger,
+        generation: &ledger::Generation,
+    ) -> anyhow::Result<ActiveRefunder> {
+        let rule = self.load_part(ledger, generation, World::Refund).await?;
+        Ok(ActiveRefunder { refunder: Refunder::new(rule)?, generation: generation.number })
     }
 
     async fn load_part(

@@ -13,8 +13,11 @@ mod session;
 mod audit;
 mod campaign;
 mod config;
+mod decisions;
 mod dialect;
 mod error;
+mod explain;
+mod explain_rows;
 mod letters;
 mod outbox;
 mod outbox_rows;
@@ -27,6 +30,7 @@ mod rows;
 mod rules;
 mod shape;
 mod sqlite;
+mod statement;
 
 use std::sync::Arc;
 
@@ -38,6 +42,9 @@ use tollgate_domain::plan::Plan;
 
 pub use config::LedgerConfig;
 pub use error::{LedgerError, Result};
+pub use explain_rows::{
+    CompensationEntry, CrossingEntry, DecisionRecord, HistoryEntry, Place, Reached, Traces,
+};
 pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
     OutboxDepth, Outcome, Sending, State, Which, Worded,
@@ -50,6 +57,7 @@ pub use rows::{
     NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
 };
 pub use session::Database;
+pub use statement::{Adjustment, StatementLine, StatementRows};
 
 use config::Address;
 

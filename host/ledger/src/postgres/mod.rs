@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 mod copy;
+pub(crate) mod decisions;
 mod error;
 mod history;
 pub(crate) mod progress;

@@ -2,6 +2,7 @@
 
 mod advance;
 pub(crate) mod apply;
+pub(crate) mod decisions;
 mod error;
 mod history;
 pub(crate) mod progress;

@@ -11,13 +11,14 @@ use tollgate_domain::refund::RefundLimits;
 use tollgate_ledger::{Ledger, LedgerConfig};
 use tollgate_stream::Publisher;
 
-use super::settings::{fence_limits, owner};
+use super::settings::{fence_limits, owner, recorder};
 use super::{Host, ledger_config};
 use crate::dead_letters::{self, DeadLetterParts};
 use crate::looks::{self, LookParts};
 use crate::pipeline::clock::Clock;
 use crate::pipeline::hints::Hints;
 use crate::pipeline::stats::Stats;
+use crate::records::RecordKeeping;
 use crate::refunds::{self, RefundParts};
 use crate::relay::{self, RelayParts, Routes};
 
@@ -58,6 +59,13 @@ impl SideTasks {
     ) -> anyhow::Result<Self> {
         let config = &host.config;
         let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
+        let keep = RecordKeeping {
+            ledger: ledger_config(config),
+            retention_days: config.decisions.retention_days,
+        };
+        // Before the first charge of this host, so that its record finds the table of its day.
+        keep.turn(ledger).await;
+        side.tasks.push(tokio::spawn(keep.run(side.stop.clone())));
         side.look(host, ledger, shared).await?;
         if config.compensation.enabled {
             side.refund(host, ledger, shared).await?;
@@ -127,6 +135,7 @@ impl SideTasks {
             outbox: Arc::clone(&shared.outbox),
             dead_letters: Arc::clone(&shared.dead_letters),
             period: Duration::from_millis(settings.look_ms.into()),
+            recorder: recorder(&host.config)?,
         };
         let stop = self.stop.clone();
         self.on_one_thread(move || refunds::run(refund, stop));

@@ -1,0 +1,169 @@
+//! The bytes of a decision's record: one for the format, then the transcript in postcard, compressed by zstd.
+//!
+//! The format is that of the transcript's types in `tollgate_domain`; whoever changes them raises `FORMAT` and goes on
+//! decoding the formats before.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tokio_util::sync::CancellationToken;
+use tollgate_domain::day::Day;
+use tollgate_domain::transcript::Transcript;
+use tollgate_ledger::{Ledger, LedgerConfig, LedgerError};
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
+
+use crate::metrics::Metric;
+use crate::reach;
+
+/// The only format so far.
+const FORMAT: u8 = 1;
+
+/// Days for which tables are made before they come.
+const DAYS_AHEAD: u32 = 3;
+
+/// How often tables are looked after.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Decompressed bytes at most, so that damaged bytes cannot ask for all memory.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Encodes transcripts; keeps what it needs for the next one.
+pub struct RecordEncoder {
+    compressor: Compressor<'static>,
+    plain: Vec<u8>,
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    #[error("the record has the format {0}, this program knows {FORMAT}; use the version that wrote it")]
+    Format(u8),
+    #[error("the record is damaged: {0}; it cannot be explained from it")]
+    Damaged(String),
+    #[error("the record cannot be encoded: {0}; set decisions.retention_days = 0 to go on without records")]
+    Encoding(String),
+}
+
+impl RecordError {
+    /// Stable code of the error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "RECORD_FORMAT",
+            Self::Damaged(_) => "RECORD_DAMAGED",
+            Self::Encoding(_) => "RECORD_ENCODING",
+        }
+    }
+}
+
+impl RecordEncoder {
+    /// # Errors
+    /// No memory for the compressor.
+    pub fn new() -> Result<Self, RecordError> {
+        let encoding = |error: std::io::Error| RecordError::Encoding(error.to_string());
+        let mut compressor = Compressor::new(1).map_err(encoding)?;
+        compressor.set_parameter(CParameter::ChecksumFlag(true)).map_err(encoding)?;
+        Ok(Self { compressor, plain: Vec::new() })
+    }
+
+    /// # Errors
+    /// None that is known; whoever gets one writes the plan without its record.
+    pub fn encode(&mut self, transcript: &Transcript) -> Result<Vec<u8>, RecordError> {
+        let encoding = |error: String| RecordError::Encoding(error);
+        self.plain.clear();
+        let plain = std::mem::take(&mut self.plain);
+        self.plain = postcard::to_extend(transcript, plain)
+            .map_err(|error| encoding(error.to_string()))?;
+        let packed = self.compressor.compress(&self.plain);
+        let packed = packed.map_err(|error| encoding(error.to_string()))?;
+        let mut bytes = Vec::with_capacity(1 + packed.len());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&packed);
+        Ok(bytes)
+    }
+}
+
+/// The bytes to keep, if any are wanted. Money is not held up by a record that cannot be encoded; it is counted.
+pub(crate) fn encoded(
+    encoder: Option<&mut RecordEncoder>,
+    transcript: Option<Transcript>,
+) -> Option<Vec<u8>> {
+    match encoder?.encode(&transcript?) {
+        Ok(bytes) => {
+            counter!(Metric::DecisionRecordBytes.name()).increment(bytes.len() as u64);
+            Some(bytes)
+        }
+        Err(error) => {
+            counter!(Metric::DecisionRecordsLost.name()).increment(1);
+            tracing::error!(code = error.code(), %error, "a decision is not recorded");
+            None
+        }
+    }
+}
+
+/// Decodes what `RecordEncoder` has made.
+///
+/// # Errors
+/// The bytes are of another format or damaged.
+pub fn decode(bytes: &[u8]) -> Result<Transcript, RecordError> {
+    let damaged = |error: String| RecordError::Damaged(error);
+    let (format, packed) =
+        bytes.split_first().ok_or_else(|| damaged("it has no bytes".to_owned()))?;
+    if *format != FORMAT {
+        return Err(RecordError::Format(*format));
+    }
+    let size = Decompressor::upper_bound(packed).unwrap_or(0);
+    if size > BYTES_MAX {
+        return Err(damaged(format!("it claims to have {size} bytes")));
+    }
+    let plain =
+        zstd::bulk::decompress(packed, size).map_err(|error| damaged(error.to_string()))?;
+    match postcard::take_from_bytes(&plain) {
+        Ok((transcript, [])) => Ok(transcript),
+        Ok((_, rest)) => Err(damaged(format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(damaged(error.to_string())),
+    }
+}
+
+/// Keeps records for their time, and makes the tables of days to come. One host at a time does it; the others skip.
+pub struct RecordKeeping {
+    pub ledger: LedgerConfig,
+    pub retention_days: u32,
+}
+
+impl RecordKeeping {
+    /// Looks every minute until it is stopped.
+    pub async fn run(self, stop: CancellationToken) {
+        let opened = reach::ledger(&self.ledger, PERIOD, "records of decisions");
+        let Some(mut ledger) = stop.run_until_cancelled(opened).await else { return };
+        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+            self.turn(&mut ledger).await;
+        }
+    }
+
+    /// Whatever fails is tried again at the next turn; meanwhile a default table takes the records.
+    pub async fn turn(&self, ledger: &mut Ledger) {
+        if let Err(error) = self.maintain(ledger).await {
+            tracing::warn!(%error, "the tables of decision records cannot be kept up");
+            if error.is_outage()
+                && let Err(error) = ledger.reopen().await
+            {
+                tracing::warn!(%error, "the ledger cannot be opened");
+            }
+        }
+    }
+
+    async fn maintain(&self, ledger: &mut Ledger) -> Result<(), LedgerError> {
+        let today = ledger.clock_us().await?.div_euclid(86_400_000_000);
+        let today = Day(i32::try_from(today).unwrap_or(i32::MAX));
+        let is_done = ledger.maintain_decisions(today, DAYS_AHEAD, self.retention_days).await?;
+        if !is_done {
+            tracing::debug!("another host keeps the tables of decision records up");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
