@@ -1,7 +1,8 @@
-//! The bytes of a decision's record: one for the format, then the transcript in postcard, compressed by zstd.
+//! The bytes of a decision's record: one for the format, then the transcript in postcard, which zstd compresses when
+//! there is enough of it.
 //!
-//! The format is that of the transcript's types in `tollgate_domain`; whoever changes them raises `FORMAT` and goes on
-//! decoding the formats before.
+//! What the bytes mean follows from the transcript's types in `tollgate_domain`; whoever changes them takes new formats
+//! and goes on decoding the ones before.
 
 use std::time::Duration;
 
@@ -10,14 +11,18 @@ use tokio_util::sync::CancellationToken;
 use tollgate_domain::day::Day;
 use tollgate_domain::transcript::Transcript;
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError};
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::CParameter;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{CParameter, get_frame_content_size};
 
 use crate::metrics::Metric;
 use crate::reach;
 
-/// The only format so far.
-const FORMAT: u8 = 1;
+/// Formats: postcard as it is, and compressed.
+const PLAIN: u8 = 1;
+const PACKED: u8 = 2;
+
+/// Bytes from which compressing is worth its fixed cost; single clicks under light load stay below it.
+const PACKED_MIN: usize = 1_024;
 
 /// Days for which tables are made before they come.
 const DAYS_AHEAD: u32 = 3;
@@ -37,11 +42,15 @@ pub struct RecordEncoder {
 /// Why bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    #[error("the record has the format {0}, this program knows {FORMAT}; use the version that wrote it")]
+    #[error(
+        "the record has the format {0}, this program knows {PLAIN} and {PACKED}; use the version that wrote it"
+    )]
     Format(u8),
     #[error("the record is damaged: {0}; it cannot be explained from it")]
     Damaged(String),
-    #[error("the record cannot be encoded: {0}; set decisions.retention_days = 0 to go on without records")]
+    #[error(
+        "the record cannot be encoded: {0}; set decisions.retention_days = 0 to go on without records"
+    )]
     Encoding(String),
 }
 
@@ -64,24 +73,42 @@ impl RecordEncoder {
         let encoding = |error: std::io::Error| RecordError::Encoding(error.to_string());
         let mut compressor = Compressor::new(1).map_err(encoding)?;
         compressor.set_parameter(CParameter::ChecksumFlag(true)).map_err(encoding)?;
-        Ok(Self { compressor, plain: Vec::new() })
+        Ok(Self { compressor, plain: vec![0; 1 << 16] })
     }
 
     /// # Errors
     /// None that is known; whoever gets one writes the plan without its record.
     pub fn encode(&mut self, transcript: &Transcript) -> Result<Vec<u8>, RecordError> {
         let encoding = |error: String| RecordError::Encoding(error);
-        self.plain.clear();
-        let plain = std::mem::take(&mut self.plain);
-        self.plain = postcard::to_extend(transcript, plain)
-            .map_err(|error| encoding(error.to_string()))?;
-        let packed = self.compressor.compress(&self.plain);
-        let packed = packed.map_err(|error| encoding(error.to_string()))?;
-        let mut bytes = Vec::with_capacity(1 + packed.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&packed);
-        Ok(bytes)
+        let used = self.serialize(transcript).map_err(|error| encoding(error.to_string()))?;
+        let plain = &self.plain[..used];
+        if used < PACKED_MIN {
+            return Ok(framed(PLAIN, plain));
+        }
+        let packed =
+            self.compressor.compress(plain).map_err(|error| encoding(error.to_string()))?;
+        Ok(framed(PACKED, &packed))
     }
+
+    /// Writes into the buffer, which grows to what the largest batch needs, and gives the number of bytes.
+    fn serialize(&mut self, transcript: &Transcript) -> postcard::Result<usize> {
+        loop {
+            match postcard::to_slice(transcript, &mut self.plain) {
+                Ok(used) => return Ok(used.len()),
+                Err(postcard::Error::SerializeBufferFull) if self.plain.len() < BYTES_MAX => {
+                    self.plain.resize(2 * self.plain.len(), 0);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn framed(format: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(1 + bytes.len());
+    framed.push(format);
+    framed.extend_from_slice(bytes);
+    framed
 }
 
 /// The bytes to keep, if any are wanted. Money is not held up by a record that cannot be encoded; it is counted.
@@ -107,22 +134,29 @@ pub(crate) fn encoded(
 /// # Errors
 /// The bytes are of another format or damaged.
 pub fn decode(bytes: &[u8]) -> Result<Transcript, RecordError> {
-    let damaged = |error: String| RecordError::Damaged(error);
-    let (format, packed) =
-        bytes.split_first().ok_or_else(|| damaged("it has no bytes".to_owned()))?;
-    if *format != FORMAT {
-        return Err(RecordError::Format(*format));
+    match bytes.split_first() {
+        Some((&PLAIN, plain)) => parse(plain),
+        Some((&PACKED, packed)) => parse(&unpacked(packed)?),
+        Some((format, _)) => Err(RecordError::Format(*format)),
+        None => Err(RecordError::Damaged("it has no bytes".to_owned())),
     }
-    let size = Decompressor::upper_bound(packed).unwrap_or(0);
-    if size > BYTES_MAX {
-        return Err(damaged(format!("it claims to have {size} bytes")));
-    }
-    let plain =
-        zstd::bulk::decompress(packed, size).map_err(|error| damaged(error.to_string()))?;
-    match postcard::take_from_bytes(&plain) {
+}
+
+fn unpacked(packed: &[u8]) -> Result<Vec<u8>, RecordError> {
+    // Whoever compresses in one piece writes the size down.
+    let size = get_frame_content_size(packed).ok().flatten();
+    let size = size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= BYTES_MAX);
+    let size =
+        size.ok_or_else(|| RecordError::Damaged("it says no size that it could have".to_owned()))?;
+    let plain = zstd::bulk::decompress(packed, size);
+    plain.map_err(|error| RecordError::Damaged(error.to_string()))
+}
+
+fn parse(plain: &[u8]) -> Result<Transcript, RecordError> {
+    match postcard::take_from_bytes(plain) {
         Ok((transcript, [])) => Ok(transcript),
-        Ok((_, rest)) => Err(damaged(format!("{} bytes too many", rest.len()))),
-        Err(error) => Err(damaged(error.to_string())),
+        Ok((_, rest)) => Err(RecordError::Damaged(format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(RecordError::Damaged(error.to_string())),
     }
 }
 

@@ -75,7 +75,8 @@ impl Statement {
         let now = closing.checked_add(adjusted_later)?.checked_sub(rows.spent_after)?;
         if now != rows.balance {
             let balance = rows.balance;
-            contradictions.push(format!("with all later days the balance would be {now}, it is {balance}"));
+            contradictions
+                .push(format!("with all later days the balance would be {now}, it is {balance}"));
         }
         let is_last_day = later.is_empty() && rows.last_day.is_none_or(|last| last <= day);
         Some(Self {
@@ -143,7 +144,8 @@ impl Statement {
         let checked = if !self.contradictions.is_empty() {
             format!("It does not add up: {}.", self.contradictions.join("; "))
         } else if self.is_last_day {
-            "It adds up; nothing lies after this day, and the balance is the closing balance.".to_owned()
+            "It adds up; nothing lies after this day, and the balance is the closing balance."
+                .to_owned()
         } else {
             let balance = Micros(self.balance_micros);
             format!("It adds up, and with all later days it gives the balance of now, {balance}.")

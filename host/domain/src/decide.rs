@@ -189,9 +189,8 @@ impl Work<'_, '_> {
         rules: &mut dyn Rules,
     ) -> Result<Quotes, RuleError> {
         let answer = rules.price(facts);
-        let checked = |quotes| {
-            fence::check_quotes(facts, quotes, rules.pricing(), self.context.fence)
-        };
+        let checked =
+            |quotes| fence::check_quotes(facts, quotes, rules.pricing(), self.context.fence);
         let breach = answer.as_ref().ok().and_then(|quotes| checked(quotes).err());
         if let Some(recorder) = &mut self.recorder {
             recorder.price(range, &answer, breach.as_ref());

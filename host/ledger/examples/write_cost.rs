@@ -24,6 +24,9 @@ use tollgate_ledger::{Acquisition, AdDetails, Ledger, LedgerConfig, LockKeys, Ne
 const ADVERTISERS: usize = 1_000;
 const CAMPAIGNS: usize = 5_000;
 const ROWS: [usize; 10] = [1, 8, 32, 64, 100, 200, 400, 1_000, 5_000, 20_000];
+/// Size of a record, as `records_cost` in `host/app/src/records/tests.rs` measures it.
+const RECORD_BYTES: usize = 100;
+const RECORD_BYTES_PER_CLICK: usize = 16;
 const TIME_PER_FIGURE: Duration = Duration::from_secs(4);
 
 /// What is measured.
@@ -32,6 +35,8 @@ enum Way {
     /// Progress and history alone: the floor.
     HistoryOnly,
     Optimistic,
+    /// As `Optimistic`, with a record of the decision of the usual size.
+    Recorded,
     Locked,
 }
 
@@ -65,7 +70,7 @@ async fn main() {
         "way", "rows", "rows/s", "us", "rows/s", "us"
     );
     for rows in sizes {
-        for way in [Way::HistoryOnly, Way::Optimistic, Way::Locked] {
+        for way in [Way::HistoryOnly, Way::Optimistic, Way::Recorded, Way::Locked] {
             let [small, large] = measure(&url, &mut memory, way, rows).await;
             let per_second = |us: u128| rows as u128 * 1_000_000 / us.max(1);
             let (small_rate, large_rate) = (per_second(small), per_second(large));
@@ -147,6 +152,9 @@ async fn write(
         plan.balances.clear();
         plan.days.clear();
     }
+    if matches!(way, Way::Recorded) {
+        plan.record = Some(memory.record(rows));
+    }
     let started = Instant::now();
     if matches!(way, Way::Locked) {
         let (advertisers, days) = (&batch.advertisers[..], &batch.days[..]);
@@ -178,6 +186,19 @@ impl Memory {
             price: 100,
             at_us: self.at_us,
         }
+    }
+
+    /// Bytes as they come out of a compressor.
+    fn record(&mut self, rows: usize) -> Vec<u8> {
+        let bytes = RECORD_BYTES + rows * RECORD_BYTES_PER_CLICK;
+        let mut random = self.seed | 1;
+        let byte = |_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random as u8
+        };
+        (0..bytes).map(byte).collect()
     }
 
     fn rows(&self, batch: &Batch) -> Rows {

@@ -10,9 +10,7 @@ use tollgate_domain::slice::Source;
 
 use crate::dialect::{Cells, Dialect, rows};
 use crate::error::{LedgerError, Result};
-use crate::explain_rows::{
-    CompensationEntry, CrossingEntry, HistoryEntry, Place, Reached, Traces,
-};
+use crate::explain_rows::{CompensationEntry, CrossingEntry, HistoryEntry, Place, Reached, Traces};
 use crate::outbox::{COLUMNS as DELIVERY, delivery_row};
 use crate::outbox_rows::Delivery;
 use crate::rows::Generation;

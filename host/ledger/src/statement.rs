@@ -130,11 +130,7 @@ async fn statement<D: Dialect>(
     Ok(Some(found))
 }
 
-async fn lines<D: Dialect>(
-    conn: &mut D,
-    advertiser: &str,
-    day: Day,
-) -> Result<Vec<StatementLine>> {
+async fn lines<D: Dialect>(conn: &mut D, advertiser: &str, day: Day) -> Result<Vec<StatementLine>> {
     let mut lines: BTreeMap<String, StatementLine> = BTreeMap::new();
     let (from_us, to_us) = instants(day);
     let number = i64::from(day.0);

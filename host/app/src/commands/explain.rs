@@ -37,8 +37,9 @@ async fn explain(
         return explainer.explain_device(device, campaign, at.as_microsecond()).await;
     }
     let (topic, incarnation, partition, offset) = match &arguments.history {
-        Some(key) => history_key(key)
-            .ok_or_else(|| usage(format!("--history is {key:?}, expected TOPIC:0:PARTITION:OFFSET")))?,
+        Some(key) => history_key(key).ok_or_else(|| {
+            usage(format!("--history is {key:?}, expected TOPIC:0:PARTITION:OFFSET"))
+        })?,
         None => {
             let Explain { topic, partition, offset, .. } = arguments;
             let (Some(topic), Some(partition), Some(offset)) = (topic, partition, offset) else {

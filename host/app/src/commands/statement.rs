@@ -15,8 +15,9 @@ pub(super) fn execute(arguments: &StatementOf) -> anyhow::Result<Exit> {
         usage(format!("--day is {:?}, expected a date such as 2026-11-20", arguments.day))
     })?;
     let day = Day::from_date(date);
-    let since_us =
-        zone.start_us(day).ok_or_else(|| usage(format!("{day} does not begin in {}", zone.name())))?;
+    let since_us = zone
+        .start_us(day)
+        .ok_or_else(|| usage(format!("{day} does not begin in {}", zone.name())))?;
     let found = runtime()?.block_on(async {
         let mut ledger = open_ledger(&config).await?;
         let rows = ledger.statement(&arguments.advertiser, day, since_us).await;

@@ -139,9 +139,8 @@ pub(super) fn price(transcript: &ClickTranscript, call: usize, rules: &mut RuleS
 pub(super) fn judge(transcript: &ClickTranscript, call: usize, rules: &mut RuleSet) -> Again {
     let judged = transcript.judge_calls.get(call);
     let facts = judged.and_then(|judged| Some((judged, transcript.threshold_facts(call)?)));
-    facts.map_or_else(damaged, |(judged, facts)| {
-        compare(&judged.call.outcome, &rules.judge(&facts))
-    })
+    facts
+        .map_or_else(damaged, |(judged, facts)| compare(&judged.call.outcome, &rules.judge(&facts)))
 }
 
 /// Asks the refund rule about a recorded call again.

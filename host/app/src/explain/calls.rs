@@ -66,11 +66,7 @@ pub(super) fn judge(
 }
 
 /// The call about a compensation.
-pub(super) fn refund(
-    transcript: &RefundTranscript,
-    rule: &Description,
-    again: Again,
-) -> CallShown {
+pub(super) fn refund(transcript: &RefundTranscript, rule: &Description, again: Again) -> CallShown {
     let answer = transcript.outcome.answer().map(|decisions| rows::decision(decisions, 0));
     CallShown {
         facts: rows::compensation(&transcript.facts, 0),

@@ -55,14 +55,24 @@ pub enum Fate {
 #[serde(tag = "result", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Again {
     /// To the byte.
-    Same { calls: usize },
-    Different { sentence: String },
+    Same {
+        calls: usize,
+    },
+    Different {
+        sentence: String,
+    },
     /// The record is there and cannot be used.
-    Damaged { sentence: String },
+    Damaged {
+        sentence: String,
+    },
     /// There is nothing to compare with.
-    NoRecord { sentence: String },
+    NoRecord {
+        sentence: String,
+    },
     /// This host cannot run the rules of that time.
-    NotPossible { sentence: String },
+    NotPossible {
+        sentence: String,
+    },
 }
 
 impl Again {

@@ -47,7 +47,8 @@ pub(super) fn movement(facts: &ThresholdFacts, row: usize) -> Facts {
     campaign_day(&mut named, &facts.days, *day as usize);
     put(&mut named, "amount_micros", &movements.amount_micros, row);
     let earlier = movements.campaign_day.iter().zip(&movements.amount_micros).take(row);
-    let sum: i128 = earlier.filter(|(of, _)| *of == day).map(|(_, amount)| i128::from(*amount)).sum();
+    let sum: i128 =
+        earlier.filter(|(of, _)| *of == day).map(|(_, amount)| i128::from(*amount)).sum();
     named.insert("earlier_in_call_micros".into(), i64::try_from(sum).unwrap_or(i64::MAX).into());
     named
 }

@@ -2,13 +2,13 @@
 
 use tollgate_domain::dead::Code;
 use tollgate_ledger::{
-    CompensationEntry, CrossingEntry, DecisionRecord, Delivery, HistoryEntry, Outcome, Place, Reached,
-    StoredDeadLetter, Traces,
+    CompensationEntry, CrossingEntry, DecisionRecord, Delivery, HistoryEntry, Outcome, Place,
+    Reached, StoredDeadLetter, Traces,
 };
 
 use super::explanation::{
-    Again, CallShown, CompensationShown, CrossingShown, DecisionShown, Fate, HistoryShown, LetterShown, MessageShown,
-    PlaceShown,
+    Again, CallShown, CompensationShown, CrossingShown, DecisionShown, Fate, HistoryShown,
+    LetterShown, MessageShown, PlaceShown,
 };
 use crate::channels::rfc3339;
 
@@ -24,10 +24,10 @@ pub(super) fn fate(place: &Place, traces: &Traces, reached: &[Reached]) -> (Fate
     if let Some(letter) = &traces.letter {
         return (Fate::DeadLetter, format!("a dead letter: {}", letter.code));
     }
-    let here: Vec<_> =
-        reached.iter().filter(|one| one.incarnation == place.incarnation).collect();
+    let here: Vec<_> = reached.iter().filter(|one| one.incarnation == place.incarnation).collect();
     if here.iter().any(|one| one.covers(place.offset)) {
-        let sentence = "read, and nothing to charge: the record is no click, or the offset has no record";
+        let sentence =
+            "read, and nothing to charge: the record is no click, or the offset has no record";
         return (Fate::Skipped, sentence.to_owned());
     }
     match here.first() {
@@ -55,7 +55,9 @@ pub(super) fn without_record(traces: &Traces, fate: Fate) -> Again {
         (Fate::DeadLetter, Some("DECODE" | "RESOLVE")) => "no rule was asked about it",
         (Fate::DeadLetter, _) => "no record is kept any more of what was decided",
         (Fate::Compensation, _) if waits => "it waits; what is decided in the end is recorded",
-        (Fate::Compensation, _) if repeated => "it is the same as another one, and no rule was asked",
+        (Fate::Compensation, _) if repeated => {
+            "it is the same as another one, and no rule was asked"
+        }
         (Fate::Compensation, Some("RESOLVE")) => "no rule was asked about it",
         (Fate::Compensation, _) => "no record is kept any more of what was decided",
         (Fate::Skipped | Fate::NotRead | Fate::Unknown, _) => "no rule was asked about it",

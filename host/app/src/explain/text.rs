@@ -58,7 +58,10 @@ impl Page {
         let (advertiser, campaign) = (&row.advertiser_id, &row.campaign_id);
         self.line(0, "history");
         self.line(1, &format!("{} {charged}, balance after it {after}", row.kind));
-        self.line(1, &format!("advertiser {advertiser}, campaign {campaign}, day {}", row.budget_day));
+        self.line(
+            1,
+            &format!("advertiser {advertiser}, campaign {campaign}, day {}", row.budget_day),
+        );
         let ad = row.ad_id.as_deref().unwrap_or("none");
         let device = row.device_id.as_deref().unwrap_or("none");
         self.line(1, &format!("ad {ad}, device {device}"));
@@ -89,7 +92,10 @@ impl Page {
         }
         let (campaign, ad, device) = (&row.campaign_id, &row.ad_id, &row.device_id);
         let count = row.duplicate_count;
-        self.line(1, &format!("{count} clicks of device {device} on ad {ad} of campaign {campaign}"));
+        self.line(
+            1,
+            &format!("{count} clicks of device {device} on ad {ad} of campaign {campaign}"),
+        );
         self.line(1, &format!("at {}", row.timestamps.join(", ")));
         let settled = row.settled_at.as_deref().unwrap_or("not yet");
         self.line(1, &format!("received {}, settled {settled}", row.received_at));

@@ -14,9 +14,10 @@ CREATE TABLE decision_records (
   lead_next_offset bigint,
   topic            text COLLATE "C" NOT NULL,
   lead_topic       text COLLATE "C",
-  body             bytea STORAGE EXTERNAL,
+  body             bytea,
   CONSTRAINT decision_records_body CHECK ((body IS NULL) = (lead_topic IS NOT NULL))
 ) PARTITION BY RANGE (decided_at);
+ALTER TABLE decision_records ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- The first span of a partition that ends behind an offset is the only one that can hold it.
 CREATE INDEX decision_records_span ON decision_records (topic, incarnation, kafka_partition, next_offset);

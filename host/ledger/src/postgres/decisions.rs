@@ -41,8 +41,11 @@ pub(crate) async fn maintain(
             return Ok(false);
         }
     }
-    step(conn, &format!("DELETE FROM decision_records_default WHERE decided_at < '{oldest} 00:00Z'"))
-        .await
+    step(
+        conn,
+        &format!("DELETE FROM decision_records_default WHERE decided_at < '{oldest} 00:00Z'"),
+    )
+    .await
 }
 
 async fn step(conn: &mut PgConnection, sql: &str) -> Result<bool> {

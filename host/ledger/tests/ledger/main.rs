@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod decisions;
 mod looks;
 mod migration;
 mod outage;
@@ -10,4 +11,5 @@ mod progress;
 mod race;
 mod refunds;
 mod rules;
+mod statement;
 mod support;
