@@ -31,6 +31,11 @@ pub enum Command {
     /// Look at dead letters: what could not be charged or paid.
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Explain a charge, a dead letter or a refund: what rules were given, what they answered, and what followed. Decides
+    /// it again; exit code 2 when that gives anything else.
+    Explain(Explain),
+    /// Print an advertiser's account on a budget day, checked against the ledger. Exit code 2 when it does not add up.
+    Statement(StatementOf),
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +172,57 @@ pub struct DlqShow {
     pub partition: i32,
     #[arg(long)]
     pub offset: i64,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["topic", "device", "history", "stdin"]))]
+pub struct Explain {
+    #[command(flatten)]
+    pub common: Common,
+    #[arg(long, requires = "partition", requires = "offset")]
+    pub topic: Option<String>,
+    #[arg(long, requires = "topic")]
+    pub partition: Option<i32>,
+    #[arg(long, requires = "topic")]
+    pub offset: Option<i64>,
+    /// Charges of this device, in the second that begins at `--at`.
+    #[arg(long, requires = "at", value_name = "ID")]
+    pub device: Option<String>,
+    /// When the click occurred, such as 2026-11-20T09:30:00+09:00.
+    #[arg(long, requires = "device", value_name = "RFC3339")]
+    pub at: Option<String>,
+    /// Only charges of this campaign.
+    #[arg(long, requires = "device", value_name = "ID")]
+    pub campaign: Option<String>,
+    /// A history row by its key, for topics that were created again.
+    #[arg(long, value_name = "TOPIC:INCARNATION:PARTITION:OFFSET")]
+    pub history: Option<String>,
+    /// Explain each line `topic partition offset` of standard input in a line of JSON.
+    #[arg(long)]
+    pub stdin: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct StatementOf {
+    #[command(flatten)]
+    pub common: Common,
+    #[arg(long, value_name = "ID")]
+    pub advertiser: String,
+    /// The budget day, in each campaign's own time zone.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub day: String,
+    /// Time zone in which top-ups are dated.
+    #[arg(long, default_value = "Asia/Seoul")]
+    pub zone: String,
+    /// Print CSV with amounts in micros.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -170,6 +170,7 @@ impl Looker {
             hints: &hints,
             fence: &parts.fence,
             rule_rows_max: parts.rule_rows_max,
+            record: false,
         };
         let decision = look(&resolved, &context, &mut parts.rules.set)
             .map_err(|error| LedgerError::Unexpected(error.to_string()))?;

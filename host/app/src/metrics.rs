@@ -31,6 +31,8 @@ pub enum Metric {
     DeadLettersPublished,
     HistoryDefaultRows,
     HistoryDaysAhead,
+    DecisionRecordBytes,
+    DecisionRecordsLost,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -81,6 +83,8 @@ impl Metric {
         Self::DeadLettersPublished,
         Self::HistoryDefaultRows,
         Self::HistoryDaysAhead,
+        Self::DecisionRecordBytes,
+        Self::DecisionRecordsLost,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -126,6 +130,8 @@ impl Metric {
             Self::DeadLettersPublished => "tollgate_dead_letters_published_total",
             Self::HistoryDefaultRows => "tollgate_history_default_rows",
             Self::HistoryDaysAhead => "tollgate_history_days_ahead",
+            Self::DecisionRecordBytes => "tollgate_decision_record_bytes_total",
+            Self::DecisionRecordsLost => "tollgate_decision_records_lost_total",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -228,6 +234,16 @@ impl Metric {
             Self::HistoryDaysAhead => {
                 (Gauge, Unit::Count, "days after today whose partition of history is there")
             }
+            Self::DecisionRecordBytes => (
+                Counter,
+                Unit::Bytes,
+                "bytes of what rules were given and answered, as kept for `tollgate explain`",
+            ),
+            Self::DecisionRecordsLost => (
+                Counter,
+                Unit::Count,
+                "decisions that were written without a record because it could not be encoded",
+            ),
             Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
             Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),
             Self::RuleFuel => (Counter, Unit::Count, "fuel used by rules (label world)"),

@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tollgate_domain::decide::after_refund;
 use tollgate_domain::fence::FenceLimits;
-use tollgate_domain::refund::{self, RefundLimits, RefundPlan};
+use tollgate_domain::refund::{self, RefundFacts, RefundLimits, RefundPlan};
 use tollgate_domain::rule::{RuleError, World};
+use tollgate_domain::transcript::{Failure, Transcript};
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 
 use crate::metrics::Metric;
@@ -21,6 +22,7 @@ use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::note_crossings;
 use crate::reach;
+use crate::records::{self, RecordEncoder};
 use crate::rules::{ActiveRefunder, RuleLoader};
 
 /// Compensations of one turn at most.
@@ -44,6 +46,8 @@ pub struct RefundParts {
     pub outbox: Arc<Notify>,
     pub dead_letters: Arc<Notify>,
     pub period: Duration,
+    /// Encodes what the rule was given and answered; `None` when it is not kept.
+    pub recorder: Option<RecordEncoder>,
 }
 
 struct Settler {
@@ -117,15 +121,7 @@ impl Settler {
                 let Some(facts) = self.ledger.lock_refund(waiting, &day, generation).await? else {
                     return Ok(());
                 };
-                let ActiveRefunder { refunder, set, .. } = &mut self.parts.rule;
-                let mut plan = refund::decide(waiting.id, &waiting.row, &facts, &limits, refunder)?;
-                let fault = after_refund(&mut plan, &facts, &self.parts.fence, set)?;
-                if let Some(fault) = fault {
-                    self.parts.stats.faulted(1);
-                    let code = fault.code.as_str();
-                    tracing::warn!(code, %fault, generation, "a rule failed at a refund");
-                }
-                plan
+                self.decide(waiting, &facts, &limits)?
             }
             None => {
                 let now_us = self.ledger.clock_us().await?;
@@ -140,6 +136,32 @@ impl Settler {
             self.after_commit(&plan, waiting);
         }
         Ok(())
+    }
+
+    /// Decides, and encodes the record when the compensation does not go on waiting.
+    fn decide(
+        &mut self,
+        waiting: &WaitingCompensation,
+        facts: &RefundFacts,
+        limits: &RefundLimits,
+    ) -> Result<RefundPlan, RuleError> {
+        let ActiveRefunder { refunder, set, .. } = &mut self.parts.rule;
+        let (mut plan, mut transcript) =
+            refund::decide_recorded(waiting.id, &waiting.row, facts, limits, refunder)?;
+        let room = after_refund(&mut plan, facts, &self.parts.fence, set)?;
+        if let Some(failure) = room.as_ref().and_then(|room| room.outcome.failure()) {
+            self.parts.stats.faulted(1);
+            let Failure { code, sentence } = failure;
+            tracing::warn!(code, sentence, "the threshold rule failed at a refund");
+        }
+        if let Some(transcript) = &mut transcript {
+            transcript.room = room;
+        }
+        if plan.state != refund::state::WAITING {
+            let transcript = transcript.map(Transcript::Refund);
+            plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
+        }
+        Ok(plan)
     }
 
     fn after_commit(&mut self, plan: &RefundPlan, waiting: &WaitingCompensation) {

@@ -1,11 +1,12 @@
 //! Upkeep of the ledger's tables: days of history get their partitions ahead of the clicks, and days that are too old
-//! are retired. Any host does it; the ledger lets one at a time.
+//! are retired; so do the records of decisions. Any host does it; the ledger lets one at a time.
 
 use std::time::Duration;
 
 use metrics::gauge;
 use tokio_util::sync::CancellationToken;
-use tollgate_ledger::{DaysReport, Expired, HistorySettings, Ledger, LedgerConfig};
+use tollgate_domain::day::Day;
+use tollgate_ledger::{DaysReport, Expired, HistorySettings, Ledger, LedgerConfig, LedgerError};
 
 use crate::config::{self, Config};
 use crate::metrics::Metric;
@@ -14,10 +15,15 @@ use crate::reach;
 /// Partitions are there days ahead, so nothing waits for it.
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// Days for which tables of records are made before they come.
+const RECORD_DAYS_AHEAD: u32 = 3;
+
 /// Everything that upkeep needs.
 pub struct UpkeepParts {
     pub ledger: LedgerConfig,
     pub history: HistorySettings,
+    /// Days for which records of decisions are kept.
+    pub record_days: u32,
 }
 
 /// How days of history are kept by this configuration.
@@ -43,22 +49,31 @@ pub async fn run(parts: UpkeepParts, stop: CancellationToken) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // A turn that is cut short leaves nothing half-done: what it has not committed is rolled back.
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        if stop.run_until_cancelled(turn(&mut ledger, &parts.history)).await.is_none() {
+        if stop.run_until_cancelled(turn(&mut ledger, &parts)).await.is_none() {
             return;
         }
     }
 }
 
-async fn turn(ledger: &mut Ledger, history: &HistorySettings) {
-    match ledger.maintain_days(history).await {
-        Ok(report) => tell(&report),
-        Err(error) => {
-            tracing::warn!(%error, code = error.code(), "days of history are not kept; trying again");
-            if let Err(error) = ledger.reopen().await {
-                tracing::warn!(%error, "the ledger cannot be opened");
-            }
+/// Whatever fails is tried again at the next turn; meanwhile default tables take the rows.
+pub async fn turn(ledger: &mut Ledger, parts: &UpkeepParts) {
+    if let Err(error) = maintain(ledger, parts).await {
+        tracing::warn!(%error, code = error.code(), "the tables of days are not kept; trying again");
+        if let Err(error) = ledger.reopen().await {
+            tracing::warn!(%error, "the ledger cannot be opened");
         }
     }
+}
+
+async fn maintain(ledger: &mut Ledger, parts: &UpkeepParts) -> Result<(), LedgerError> {
+    tell(&ledger.maintain_days(&parts.history).await?);
+    let today = ledger.clock_us().await?.div_euclid(86_400_000_000);
+    let today = Day(i32::try_from(today).unwrap_or(i32::MAX));
+    let is_done = ledger.maintain_decisions(today, RECORD_DAYS_AHEAD, parts.record_days).await?;
+    if !is_done {
+        tracing::debug!("another host keeps the tables of decision records up");
+    }
+    Ok(())
 }
 
 fn tell(report: &DaysReport) {

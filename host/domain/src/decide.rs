@@ -13,12 +13,13 @@ use std::sync::Arc;
 use crate::batch::{Batch, ClickRef, Resolved};
 use crate::book::Book;
 use crate::dead::{Rejection, Stage};
-use crate::facts::{PricingFacts, Quotes, Verdicts};
+use crate::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
 use crate::fence::{self, FenceLimits};
 use crate::money::Micros;
 use crate::plan::{Plan, ReasonName};
 use crate::refund::{RefundFacts, RefundPlan};
 use crate::rule::{Description, Fault, RuleError, Rules};
+use crate::transcript::{ClickTranscript, Outcome, Recorder, RoomTranscript};
 
 use running::Running;
 use tables::Tables;
@@ -44,6 +45,8 @@ pub struct Context<'c> {
     pub fence: &'c FenceLimits,
     /// Most rows of one call.
     pub rule_rows_max: usize,
+    /// Whether to collect what rules are given and what they answer. A look collects nothing.
+    pub record: bool,
 }
 
 /// A decided batch: its plan, and the faults that rules showed on the way.
@@ -53,6 +56,8 @@ pub struct Decision<'a> {
     /// Calls that failed, with the reason of the first.
     pub faults: u64,
     pub first_fault: Option<Fault>,
+    /// What rules were given and answered, when it was asked for and any rule was asked about a click.
+    pub transcript: Option<ClickTranscript>,
 }
 
 /// Decides a batch.
@@ -66,29 +71,35 @@ pub fn decide<'a>(
     rules: &mut dyn Rules,
 ) -> Result<Decision<'a>, RuleError> {
     let tables = Tables::new(batch, resolved, context.hints);
-    let mut work = Work { resolved, context, tables: &tables, log: FaultLog::default() };
+    let recorder = context.record.then(|| Recorder::new(batch, resolved));
+    let mut work = Work { resolved, context, tables: &tables, log: FaultLog::default(), recorder };
     let mut priced = Priced::default();
     let pricing = tables.pricing(rules.pricing().needs);
     work.price(&pricing, rules, &mut priced)?;
+    if let Some(recorder) = &mut work.recorder {
+        recorder.priced(pricing, &priced.click);
+    }
     let mut running = Running::new(batch, resolved, context, reasons(rules));
     work.judge(&priced, rules, &mut running)?;
-    let log = work.log;
+    let (log, recorder) = (work.log, work.recorder);
     let rejected = resolved.rejected.iter().cloned().chain(priced.rejected).chain(log.rejected);
     let plan = running.into_plan(rejected.collect());
-    Ok(Decision { plan, faults: log.faults, first_fault: log.first })
+    let transcript = recorder.and_then(Recorder::finish);
+    Ok(Decision { plan, faults: log.faults, first_fault: log.first, transcript })
 }
 
 /// Asks the threshold rule about a refund of today's spend, when the budget has paused the campaign. When the rule says
-/// that the campaign is to run again, `plan` takes that over.
+/// that the campaign is to run again, `plan` takes that over. Gives what the rule was given and answered; nothing when
+/// there was nothing to ask. A fault of the rule leaves the campaign paused.
 ///
 /// # Errors
-/// As `decide`. A fault of the rule itself leaves the campaign paused and is in the outcome.
+/// As `decide`.
 pub fn after_refund(
     plan: &mut RefundPlan,
     facts: &RefundFacts,
     fence: &FenceLimits,
     rules: &mut dyn Rules,
-) -> Result<Option<Fault>, RuleError> {
+) -> Result<Option<RoomTranscript>, RuleError> {
     static NO_CLICKS: Batch = Batch::empty();
     if !plan.may_resume(facts) {
         return Ok(None);
@@ -107,24 +118,26 @@ pub fn after_refund(
         hints: &[],
         fence,
         rule_rows_max: 1,
+        record: false,
     };
     let tables = Tables::new(&NO_CLICKS, &resolved, context.hints);
-    let log = FaultLog::default();
-    let work = Work { resolved: &resolved, context: &context, tables: &tables, log };
     let mut running = Running::new(&NO_CLICKS, &resolved, &context, reasons(rules));
     let movement = (0, Micros(plan.refund.0.saturating_neg()));
-    let verdicts = match work.ask(std::iter::once(movement), rules, &running) {
-        Ok(verdicts) => verdicts,
-        Err(RuleError::Fault(fault)) => return Ok(Some(fault)),
+    let needs = rules.threshold().needs;
+    let asked = tables.threshold(needs, running.day_columns(needs), std::iter::once(movement));
+    let (answer, breach) = judged(&asked, rules);
+    let outcome = Outcome::of(&answer, breach.as_ref());
+    match breach.map_or(answer, |fault| Err(fault.into())) {
+        Ok(verdicts) if verdicts.action[0] == fence::action::RESUME => {
+            let base = rules.pricing().reasons.len() as u16;
+            let reason = base + reason_at(rules.threshold(), verdicts.reason[0]);
+            running.give_back(0, plan.refund, &running::Verdict::at(&verdicts, 0, reason));
+            plan.resume(running.into_plan(Vec::new()));
+        }
+        Ok(_) | Err(RuleError::Fault(_)) => {}
         Err(host) => return Err(host),
-    };
-    if verdicts.action[0] == fence::action::RESUME {
-        let base = rules.pricing().reasons.len() as u16;
-        let reason = base + reason_at(rules.threshold(), verdicts.reason[0]);
-        running.give_back(0, plan.refund, &running::Verdict::at(&verdicts, 0, reason));
-        plan.resume(running.into_plan(Vec::new()));
     }
-    Ok(None)
+    Ok(outcome.map(|outcome| RoomTranscript { facts: asked, outcome }))
 }
 
 /// Looks afresh at campaigns without any click: who is due to be warned about, paused or resumed, because a day has
@@ -139,13 +152,14 @@ pub fn look(
 ) -> Result<Decision<'static>, RuleError> {
     static NO_CLICKS: Batch = Batch::empty();
     let tables = Tables::new(&NO_CLICKS, resolved, context.hints);
-    let mut work = Work { resolved, context, tables: &tables, log: FaultLog::default() };
+    let log = FaultLog::default();
+    let mut work = Work { resolved, context, tables: &tables, log, recorder: None };
     let mut running = Running::new(&NO_CLICKS, resolved, context, reasons(rules));
     for range in chunks(resolved.days.len(), context.rule_rows_max) {
         work.look_range(range, rules, &mut running)?;
     }
-    let log = work.log;
-    Ok(Decision { plan: running.into_plan(Vec::new()), faults: log.faults, first_fault: log.first })
+    let (log, plan) = (work.log, running.into_plan(Vec::new()));
+    Ok(Decision { plan, faults: log.faults, first_fault: log.first, transcript: None })
 }
 
 /// Reasons of the pricing rule, then those of the threshold rule.
@@ -185,6 +199,7 @@ struct Work<'w, 'r> {
     context: &'w Context<'w>,
     tables: &'w Tables<'w>,
     log: FaultLog,
+    recorder: Option<Recorder>,
 }
 
 impl Work<'_, '_> {
@@ -197,7 +212,7 @@ impl Work<'_, '_> {
         let rows = self.resolved.clicks.len();
         for range in chunks(rows, self.context.rule_rows_max) {
             if range.len() == rows {
-                let answer = self.quotes(facts, rules);
+                let answer = self.quotes(facts, &range, rules);
                 self.take_quotes(facts, range, answer, rules, priced)?;
             } else {
                 self.price_range(facts, range, rules, priced)?;
@@ -218,14 +233,24 @@ impl Work<'_, '_> {
             campaigns: facts.campaigns.clone(),
             clicks: facts.clicks.slice(range.clone()),
         };
-        let answer = self.quotes(&part, rules);
+        let answer = self.quotes(&part, &range, rules);
         self.take_quotes(facts, range, answer, rules, priced)
     }
 
-    fn quotes(&self, facts: &PricingFacts, rules: &mut dyn Rules) -> Result<Quotes, RuleError> {
-        let quotes = rules.price(facts)?;
-        fence::check_quotes(facts, &quotes, rules.pricing(), self.context.fence)?;
-        Ok(quotes)
+    fn quotes(
+        &mut self,
+        facts: &PricingFacts,
+        range: &Range<usize>,
+        rules: &mut dyn Rules,
+    ) -> Result<Quotes, RuleError> {
+        let answer = rules.price(facts);
+        let checked =
+            |quotes| fence::check_quotes(facts, quotes, rules.pricing(), self.context.fence);
+        let breach = answer.as_ref().ok().and_then(|quotes| checked(quotes).err());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.price(range, &answer, breach.as_ref());
+        }
+        breach.map_or(answer, |fault| Err(fault.into()))
     }
 
     /// Takes the answer for `range`, or asks again about its halves.
@@ -320,7 +345,7 @@ impl Work<'_, '_> {
         running: &mut Running<'_, '_, '_>,
     ) -> Result<(), RuleError> {
         let movements = range.clone().map(|day| (day as u32, Micros::ZERO));
-        match self.ask(movements, rules, running) {
+        match self.ask(&range, movements, rules, running) {
             Ok(verdicts) => {
                 let base = rules.pricing().reasons.len() as u16;
                 for (row, day) in range.enumerate() {
@@ -341,34 +366,48 @@ impl Work<'_, '_> {
     }
 
     fn verdicts(
-        &self,
+        &mut self,
         priced: &Priced,
         range: Range<usize>,
         rules: &mut dyn Rules,
         running: &Running<'_, '_, '_>,
     ) -> Result<Verdicts, RuleError> {
         let clicks = &self.resolved.clicks;
-        let movements = range.map(|at| (clicks[priced.click[at] as usize].day, priced.charge[at]));
-        self.ask(movements, rules, running)
+        let movement = |at| (clicks[priced.click[at] as usize].day, priced.charge[at]);
+        self.ask(&range, range.clone().map(movement), rules, running)
     }
 
     fn ask(
-        &self,
+        &mut self,
+        range: &Range<usize>,
         movements: impl Iterator<Item = (u32, Micros)>,
         rules: &mut dyn Rules,
         running: &Running<'_, '_, '_>,
     ) -> Result<Verdicts, RuleError> {
         let needs = rules.threshold().needs;
         let facts = self.tables.threshold(needs, running.day_columns(needs), movements);
-        let verdicts = rules.judge(&facts)?;
-        fence::check_verdicts(&facts, &verdicts, rules.threshold())?;
-        Ok(verdicts)
+        let (answer, breach) = judged(&facts, rules);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.judge(range, facts, &answer, breach.as_ref());
+        }
+        breach.map_or(answer, |fault| Err(fault.into()))
     }
 
     fn sentence(&self, rule: &Description, fault: &Fault) -> String {
         let generation = self.context.generation;
         format!("rule {} {} (generation {generation}): {fault}", rule.name, rule.version)
     }
+}
+
+/// The threshold rule's answer, and what the fence says against it.
+fn judged(
+    facts: &ThresholdFacts,
+    rules: &mut dyn Rules,
+) -> (Result<Verdicts, RuleError>, Option<Fault>) {
+    let answer = rules.judge(facts);
+    let checked = |verdicts| fence::check_verdicts(facts, verdicts, rules.threshold());
+    let breach = answer.as_ref().ok().and_then(|verdicts| checked(verdicts).err());
+    (answer, breach)
 }
 
 /// Position of a declared reason; the fence has refused undeclared ones.

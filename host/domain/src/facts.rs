@@ -1,6 +1,12 @@
 //! What rules are given and what they answer, as columns. Field for field the contract in `wit/rules.wit`, which
 //! documents them; plain integers, because a column crosses into the sandbox as one copy.
 
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::transcript::unsigned;
+
 /// An amount that is absent, in a column of micros.
 pub const ABSENT_MICROS: i64 = -1;
 
@@ -26,7 +32,7 @@ pub mod day_state {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignColumns {
     pub id: Vec<u32>,
     pub advertiser: Vec<u32>,
@@ -35,9 +41,10 @@ pub struct CampaignColumns {
     pub balance_micros: Vec<i64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClickColumns {
     pub campaign: Vec<u32>,
+    #[serde(with = "unsigned")]
     pub occurred_at_ms: Vec<u64>,
     pub bid_micros: Vec<i64>,
     pub actual_micros: Vec<i64>,
@@ -51,7 +58,7 @@ pub struct ClickColumns {
     pub product: Vec<u32>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignDayColumns {
     pub campaign: Vec<u32>,
     pub day: Vec<i32>,
@@ -63,26 +70,26 @@ pub struct CampaignDayColumns {
     pub state: Vec<u8>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovementColumns {
     pub campaign_day: Vec<u32>,
     pub amount_micros: Vec<i64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PricingFacts {
     pub texts: Vec<String>,
     pub campaigns: CampaignColumns,
     pub clicks: ClickColumns,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quotes {
     pub charge_micros: Vec<i64>,
     pub reason: Vec<u16>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThresholdFacts {
     pub texts: Vec<String>,
     pub campaigns: CampaignColumns,
@@ -90,7 +97,7 @@ pub struct ThresholdFacts {
     pub movements: MovementColumns,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdicts {
     pub action: Vec<u8>,
     pub level_ppm: Vec<u32>,
@@ -99,7 +106,7 @@ pub struct Verdicts {
     pub reason: Vec<u16>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompensationColumns {
     pub campaign_day: Vec<u32>,
     pub claimed_micros: Vec<i64>,
@@ -115,7 +122,7 @@ pub struct CompensationColumns {
     pub ad: Vec<u32>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundColumns {
     pub texts: Vec<String>,
     pub campaigns: CampaignColumns,
@@ -123,7 +130,7 @@ pub struct RefundColumns {
     pub compensations: CompensationColumns,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decisions {
     pub action: Vec<u8>,
     pub refund_micros: Vec<i64>,
@@ -143,10 +150,7 @@ impl ClickColumns {
 
     /// Rows `range` of every column; columns that were not asked for stay empty.
     #[must_use]
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
-        fn part<T: Copy>(column: &[T], range: &std::ops::Range<usize>) -> Vec<T> {
-            column.get(range.clone()).map_or_else(Vec::new, <[T]>::to_vec)
-        }
+    pub fn slice(&self, range: Range<usize>) -> Self {
         Self {
             campaign: part(&self.campaign, &range),
             occurred_at_ms: part(&self.occurred_at_ms, &range),
@@ -162,4 +166,19 @@ impl ClickColumns {
             product: part(&self.product, &range),
         }
     }
+}
+
+impl MovementColumns {
+    /// Rows `range` of every column.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        Self {
+            campaign_day: part(&self.campaign_day, &range),
+            amount_micros: part(&self.amount_micros, &range),
+        }
+    }
+}
+
+fn part<T: Copy>(column: &[T], range: &Range<usize>) -> Vec<T> {
+    column.get(range.clone()).map_or_else(Vec::new, <[T]>::to_vec)
 }

@@ -19,3 +19,4 @@ pub mod plan;
 pub mod refund;
 pub mod rule;
 pub mod slice;
+pub mod transcript;

@@ -37,6 +37,8 @@ pub struct Plan<'a> {
     pub refusals: Vec<DayKey>,
     /// What the batch charged after a pause.
     pub overspent: Micros,
+    /// What rules were given and answered, encoded; the ledger keeps the bytes and knows nothing about them.
+    pub record: Option<Vec<u8>>,
 }
 
 /// Moves a partition's next offset, if it still is where the batch began and this process still holds it.

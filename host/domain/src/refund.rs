@@ -17,6 +17,7 @@ use crate::money::Micros;
 use crate::notice::{HappeningFacts, HappeningKind};
 use crate::plan::{BalanceMove, Crossing, DayMove, OutboxMessage, Plan, StatusChange};
 use crate::rule::{Description, Fault, RuleError};
+use crate::transcript::{Outcome, RefundTranscript};
 
 /// States that a settlement gives to a compensation, as the ledger writes them.
 pub mod state {
@@ -95,6 +96,8 @@ pub struct RefundPlan {
     pub dead: Option<DeadLetter>,
     pub statuses: Vec<StatusChange>,
     pub crossings: Vec<Crossing>,
+    /// What the rule was given and answered, encoded; kept when the compensation is settled, not while it waits.
+    pub record: Option<Vec<u8>>,
 }
 
 impl RefundPlan {
@@ -145,6 +148,20 @@ pub fn decide(
     limits: &RefundLimits,
     rule: &mut dyn RefundRule,
 ) -> Result<RefundPlan, RuleError> {
+    decide_recorded(id, row, facts, limits, rule).map(|(plan, _)| plan)
+}
+
+/// As `decide`, and gives what the rule was given and answered as well; nothing when it was not asked.
+///
+/// # Errors
+/// As `decide`.
+pub fn decide_recorded(
+    id: i64,
+    row: &CompensationRow,
+    facts: &RefundFacts,
+    limits: &RefundLimits,
+    rule: &mut dyn RefundRule,
+) -> Result<(RefundPlan, Option<RefundTranscript>), RuleError> {
     let case = Case { id, row, generation: facts.generation, now_us: facts.now_us };
     if *facts.campaign.advertiser != *row.event.advertiser {
         let sentence = format!(
@@ -152,18 +169,21 @@ pub fn decide(
             &*facts.campaign.id, &*facts.campaign.advertiser, row.event.advertiser
         );
         let rejection = Rejection::new(Code::AdvertiserMismatch, Stage::Resolve, sentence);
-        return Ok(case.failed(state::REJECTED, rejection.code.as_str(), rejection));
+        return Ok((case.failed(state::REJECTED, rejection.code.as_str(), rejection), None));
     }
     let columns = columns::of(&row.event, facts, limits, rule.description().needs);
-    let decided = rule.decide(&columns).and_then(|decisions| {
-        fence::check_decisions(&columns, &decisions, rule.description())?;
-        Ok(decisions)
-    });
-    match decided {
-        Ok(decisions) => Ok(case.carry_out(&decisions, facts, limits, rule.description())),
-        Err(RuleError::Fault(fault)) => Ok(case.faulted(&fault, rule.description())),
-        Err(host) => Err(host),
-    }
+    let answer = rule.decide(&columns);
+    let checked = |decisions| fence::check_decisions(&columns, decisions, rule.description());
+    let breach = answer.as_ref().ok().and_then(|decisions| checked(decisions).err());
+    let outcome = Outcome::of(&answer, breach.as_ref());
+    let plan = match breach.map_or(answer, |fault| Err(fault.into())) {
+        Ok(decisions) => case.carry_out(&decisions, facts, limits, rule.description()),
+        Err(RuleError::Fault(fault)) => case.faulted(&fault, rule.description()),
+        Err(host) => return Err(host),
+    };
+    let transcript =
+        outcome.map(|outcome| RefundTranscript { facts: columns, outcome, room: None });
+    Ok((plan, transcript))
 }
 
 /// A compensation whose campaign is unknown or unusable: it waits, because the campaign may be loaded, and expires.
@@ -307,6 +327,7 @@ impl Case<'_> {
             dead: None,
             statuses: Vec::new(),
             crossings: Vec::new(),
+            record: None,
         }
     }
 }

@@ -34,7 +34,7 @@ async fn main() {
         "way", "rows", "rows/s", "us", "rows/s", "us"
     );
     for rows in sizes {
-        for way in [Way::HistoryOnly, Way::Optimistic, Way::Locked] {
+        for way in [Way::HistoryOnly, Way::Optimistic, Way::Recorded, Way::Locked] {
             let [small, large] = measure(&url, &mut memory, way, rows).await;
             let per_second = |us: u128| rows as u128 * 1_000_000 / us.max(1);
             let (small_rate, large_rate) = (per_second(small), per_second(large));

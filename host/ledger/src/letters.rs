@@ -1,7 +1,7 @@
 //! Dead letters on their way to a topic. The transaction that moves the progress writes them; a relay publishes them.
 
 use crate::Ledger;
-use crate::dialect::{Cells, Dialect, change, rows};
+use crate::dialect::{Arg, Cells, Dialect, change, rows};
 use crate::error::{LedgerError, Result};
 use crate::refund_rows::{DeadLetterKey, LetterFilter, StoredDeadLetter};
 use crate::shape::headers_of;
@@ -49,6 +49,9 @@ WHERE ($1 = '' OR topic = $1) AND ($2 = '' OR code = $2) AND ($3 < 0 OR kafka_pa
   AND ($4 < 0 OR kafka_offset = $4)
 ORDER BY created_at DESC, topic, incarnation, kafka_partition, kafka_offset LIMIT $5";
 
+const AT: &str = " FROM dead_letters
+WHERE topic = $1 AND incarnation = $2 AND kafka_partition = $3 AND kafka_offset = $4";
+
 const MARK: &str = "
 UPDATE dead_letters AS d SET published_at = {now} FROM {elements:$1} AS e
 WHERE d.topic = CAST(e.value ->> 'topic' AS TEXT) AND d.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
@@ -71,6 +74,15 @@ async fn listed<D: Dialect>(conn: &mut D, filter: &LetterFilter) -> Result<Vec<S
     ];
     let found = rows(conn, &format!("SELECT {COLUMNS}{LISTED}"), &args).await?;
     found.iter().map(letter).collect()
+}
+
+/// The dead letter of one place, given as the arguments of its key.
+pub(crate) async fn at<D: Dialect>(
+    conn: &mut D,
+    args: &[Arg<'_>],
+) -> Result<Option<StoredDeadLetter>> {
+    let found = rows(conn, &format!("SELECT {COLUMNS}{AT}"), args).await?;
+    found.first().map(letter).transpose()
 }
 
 fn letter(row: &impl Cells) -> Result<StoredDeadLetter> {

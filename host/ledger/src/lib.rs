@@ -14,8 +14,11 @@ mod audit;
 mod campaign;
 mod config;
 mod days;
+mod decisions;
 mod dialect;
 mod error;
+mod explain;
+mod explain_rows;
 mod letters;
 mod outbox;
 mod outbox_rows;
@@ -28,6 +31,7 @@ mod rows;
 mod rules;
 mod shape;
 mod sqlite;
+mod statement;
 
 use std::sync::Arc;
 
@@ -41,6 +45,9 @@ pub use audit::{AuditScope, AuditStep};
 pub use config::LedgerConfig;
 pub use days::{DaysReport, Expired, HistorySettings};
 pub use error::{LedgerError, Result};
+pub use explain_rows::{
+    CompensationEntry, CrossingEntry, DecisionRecord, HistoryEntry, Place, Reached, Traces,
+};
 pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
     OutboxDepth, Outcome, Sending, State, Which, Worded,
@@ -53,6 +60,7 @@ pub use rows::{
     NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
 };
 pub use session::Database;
+pub use statement::{Adjustment, StatementLine, StatementRows};
 
 use config::Address;
 

@@ -18,6 +18,8 @@ use crate::outbox_rows::{
     Delivery, DeliveryFilter, DueRoute, Happenings, Looks, OutboxDepth, Sending, Which, Worded,
 };
 
+pub(crate) use sending::{COLUMNS, delivery_row};
+
 impl Ledger {
     /// Becomes or stays the relay among all hosts. True: for at least half of `lease` from now. False: another one is.
     /// Asking often is cheap, because the lease is written again only when half of it is over.

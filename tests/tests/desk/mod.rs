@@ -267,7 +267,7 @@ fn slice<P: AsRef<[u8]>>(
 }
 
 fn context(generation: u64, now_us: i64, hints: &[Hint]) -> Context<'_> {
-    Context { generation, now_us, hints, fence: &FENCE, rule_rows_max: 1_000 }
+    Context { generation, now_us, hints, fence: &FENCE, rule_rows_max: 1_000, record: false }
 }
 
 async fn shipped_rules(

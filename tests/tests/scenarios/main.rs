@@ -3,6 +3,7 @@
 
 mod dead_letters;
 mod exact;
+mod explain;
 #[path = "../../../host/engine/tests/support/mod.rs"]
 mod guests;
 mod harness;

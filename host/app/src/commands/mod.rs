@@ -3,10 +3,12 @@
 mod audit;
 mod check;
 mod dlq;
+mod explain;
 mod migrate;
 mod outbox;
 mod partition;
 mod run;
+mod statement;
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Partition(command) => partition::execute(&command),
         Command::Outbox(command) => outbox::execute(&command),
         Command::Dlq(command) => dlq::execute(&command),
+        Command::Explain(arguments) => explain::execute(&arguments),
+        Command::Statement(arguments) => statement::execute(&arguments),
     }
 }
 

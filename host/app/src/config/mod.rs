@@ -38,6 +38,7 @@ pub struct Config {
     pub budget: Budget,
     pub compensation: Compensation,
     pub dead_letters: DeadLetters,
+    pub decisions: Decisions,
     pub notify: Notify,
     pub slack: Slack,
     pub email: Email,
@@ -166,6 +167,12 @@ pub struct ParamText(pub Vec<String>);
 pub struct Fence {
     pub charge_max: String,
     pub pause_floor: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decisions {
+    pub retention_days: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -15,6 +15,7 @@ use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::plan::{Advance, Crossing};
 use tollgate_domain::rule::RuleError;
 use tollgate_domain::slice::Slice;
+use tollgate_domain::transcript::Transcript;
 use tollgate_engine::Engine;
 use tollgate_ledger::{Keys, Ledger, LedgerConfig, LedgerError, LockKeys, Rows};
 use tollgate_stream::Lanes;
@@ -24,6 +25,7 @@ use super::gather::{Gather, Gathered, Taken};
 use super::hints::{Hints, Wanted};
 use super::spend::SpendPublisher;
 use super::stats::{Stats, WritePath};
+use crate::records::{self, RecordEncoder};
 use crate::rules::{ActiveRules, RuleLoader};
 
 /// How long to wait for slices before looking whether the host stops.
@@ -43,6 +45,8 @@ pub struct WriterParts {
     pub fence: FenceLimits,
     /// Rows of one call of a rule at most.
     pub rule_rows_max: usize,
+    /// Encodes what rules were given and answered; `None` when it is not kept.
+    pub recorder: Option<RecordEncoder>,
     pub clock: Clock,
     pub stats: Arc<Stats>,
     /// Ring when something was written for others: to the outbox, a compensation, a dead letter.
@@ -225,9 +229,12 @@ impl Writer {
             hints: &hints,
             fence: &self.parts.fence,
             rule_rows_max: self.parts.rule_rows_max,
+            record: self.parts.recorder.is_some(),
         };
-        let decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
+        let mut decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
         drop(resolved);
+        let transcript = decision.transcript.take().map(Transcript::Clicks);
+        decision.plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
         self.runtime.block_on(self.ledger.apply(&decision.plan))?;
         Ok(decision)
     }

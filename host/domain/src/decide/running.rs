@@ -116,6 +116,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
                 pauses_refused: 0,
                 refusals: Vec::new(),
                 overspent: Micros::ZERO,
+                record: None,
             },
         }
     }

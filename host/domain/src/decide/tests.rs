@@ -1,3 +1,5 @@
+mod recorded;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -187,7 +189,14 @@ impl Toy {
 
     fn context<'c>(&self, hints: &'c [Hint], rows_max: usize) -> Context<'c> {
         let now_us = self.now_us;
-        Context { generation: 3, now_us, hints, fence: &FENCE, rule_rows_max: rows_max }
+        Context {
+            generation: 3,
+            now_us,
+            hints,
+            fence: &FENCE,
+            rule_rows_max: rows_max,
+            record: true,
+        }
     }
 
     fn slice(&self, sent: &[Sent]) -> Slice {

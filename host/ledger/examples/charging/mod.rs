@@ -19,6 +19,9 @@ use tollgate_ledger::{Acquisition, AdDetails, Ledger, LedgerConfig, LockKeys, Ne
 
 const ADVERTISERS: usize = 1_000;
 const CAMPAIGNS: usize = 5_000;
+/// Size of a record, as `records_cost` in `host/app/src/records/tests.rs` measures it.
+const RECORD_BYTES: usize = 100;
+const RECORD_BYTES_PER_CLICK: usize = 16;
 const GROUP: &str = "measured";
 
 /// What is measured.
@@ -27,6 +30,8 @@ pub(crate) enum Way {
     /// Progress and history alone: the floor.
     HistoryOnly,
     Optimistic,
+    /// As `Optimistic`, with a record of the decision of the usual size.
+    Recorded,
     Locked,
 }
 
@@ -103,6 +108,9 @@ pub(crate) async fn write(
         plan.balances.clear();
         plan.days.clear();
     }
+    if way == Way::Recorded {
+        plan.record = Some(memory.record(rows));
+    }
     let started = Instant::now();
     if way == Way::Locked {
         let (advertisers, days) = (&batch.advertisers[..], &batch.days[..]);
@@ -134,6 +142,19 @@ impl Memory {
             price: 100,
             at_us: self.at_us,
         }
+    }
+
+    /// Bytes as they come out of a compressor.
+    fn record(&mut self, rows: usize) -> Vec<u8> {
+        let bytes = RECORD_BYTES + rows * RECORD_BYTES_PER_CLICK;
+        let mut random = self.seed | 1;
+        let byte = |_| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random as u8
+        };
+        (0..bytes).map(byte).collect()
     }
 
     fn rows(&self, batch: &Batch) -> Rows {

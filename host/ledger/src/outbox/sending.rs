@@ -11,7 +11,7 @@ use crate::session::ended;
 use crate::shape::without_nul;
 
 /// Columns of `delivery_row`, in the common words.
-pub(super) const COLUMNS: &str = "id, key, happening, kind, channel, route, severity, title, body, campaign_id, \
+pub(crate) const COLUMNS: &str = "id, key, happening, kind, channel, route, severity, title, body, campaign_id, \
     advertiser_id, budget_day, generation, {us:occurred_at}, {us:created_at}, {us:next_attempt_at}, attempts, outcome, \
     {us:settled_at}, last_error";
 
@@ -173,7 +173,7 @@ fn lost_row(row: &impl Cells) -> Lost {
     }
 }
 
-pub(super) fn delivery_row(row: &impl Cells) -> Delivery {
+pub(crate) fn delivery_row(row: &impl Cells) -> Delivery {
     Delivery {
         id: row.cell(0),
         key: row.cell(1),

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 mod copy;
 pub(crate) mod days;
+pub(crate) mod decisions;
 mod error;
 mod history;
 pub(crate) mod partitions;

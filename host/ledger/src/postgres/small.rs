@@ -17,15 +17,19 @@ type Statement<'q> = Query<'q, Postgres, PgArguments>;
 const ADVANCE: &str =
     "SELECT tollgate_advance_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-const APPLY: &str = "SELECT tollgate_apply_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)";
-
-/// The rare part runs second, because it takes the hot part's answer as its first argument.
-const APPLY_WITH_RARE: &str = "SELECT tollgate_rare_v1(
+/// The record is written by whoever takes the hot part's answer, so that the hot part runs first.
+const APPLY: &str = "SELECT tollgate_record_v1(
     tollgate_apply_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
       $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37),
-    $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60,
-    $61, $62, $63, $64, $65, $66, $67, $68)";
+    $2, $3, $4, $6, $7, $8, $38)";
+
+/// The rare part runs last, because it takes the other parts' answer as its first argument.
+const APPLY_WITH_RARE: &str = "SELECT tollgate_rare_v1(tollgate_record_v1(
+    tollgate_apply_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+      $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37),
+    $2, $3, $4, $6, $7, $8, $38),
+    $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61,
+    $62, $63, $64, $65, $66, $67, $68, $69)";
 
 /// Writes everything, or everything but the history.
 pub(crate) async fn write(
@@ -96,7 +100,8 @@ fn bind_hot<'q>(
         .bind(history.devices)
         .bind(history.reasons)
         .bind(history.reason_sources)
-        .bind(history.reason_names))
+        .bind(history.reason_names)
+        .bind(plan.record.as_deref()))
 }
 
 fn bind_days<'q>(query: Statement<'q>, plan: &'q Plan<'_>) -> Statement<'q> {

@@ -6,12 +6,12 @@ use serde_json::json;
 use tollgate_domain::dead::DeadLetter;
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Plan;
-use tollgate_domain::refund::{MatchedCharge, RefundPlan};
+use tollgate_domain::refund::{MatchedCharge, RefundPlan, state};
 
 use crate::dialect::{Arg, Dialect, change};
 use crate::error::{LedgerError, Result};
 use crate::outbox::micros;
-use crate::shape::without_nul;
+use crate::shape::{hex, without_nul};
 
 const SETTLE: &str = "
 UPDATE compensations SET state = $2, settled_reason = $3, detail = $4, refund_micros = $5, generation = $6,
@@ -47,6 +47,12 @@ INSERT INTO dead_letters (topic, incarnation, kafka_partition, kafka_offset, cod
   message_key, payload, headers, generation)
 SELECT c.topic, c.incarnation, c.kafka_partition, c.kafka_offset, $2, $3, $4, c.record_at_ms, c.message_key,
   {bytes:c.payload}, c.headers, $5
+FROM compensations c WHERE c.id = $1";
+
+/// A span of one offset.
+const RECORD: &str = "
+INSERT INTO decision_records (first_offset, next_offset, generation, incarnation, kafka_partition, topic, body)
+SELECT c.kafka_offset, c.kafka_offset + 1, $2, c.incarnation, c.kafka_partition, c.topic, {unhex:$3}
 FROM compensations c WHERE c.id = $1";
 
 /// The row of the compensation, which is this transaction's from here on.
@@ -89,11 +95,17 @@ pub(super) fn money(plan: &RefundPlan) -> Plan<'static> {
         pauses_refused: 0,
         refusals: vec![],
         overspent: Micros::ZERO,
+        record: None,
     }
 }
 
-/// The history row, the log and the refunded charges of a refund; the dead letter of a failure.
+/// The history row, the log and the refunded charges of a refund; the dead letter of a failure; what was decided on.
 pub(super) async fn records<D: Dialect>(conn: &mut D, plan: &RefundPlan) -> Result<()> {
+    if let Some(body) = plan.record.as_ref().filter(|_| plan.state != state::WAITING) {
+        let body = hex(body);
+        let args = [plan.compensation.into(), (plan.generation as i64).into(), (&body).into()];
+        change(conn, RECORD, &args).await?;
+    }
     if plan.refund > Micros::ZERO {
         history(conn, plan).await?;
         let refunded = json!(plan.charges.iter().map(record).collect::<Vec<_>>()).to_string();

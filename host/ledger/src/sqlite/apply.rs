@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 use tollgate_domain::plan::{BalanceMove, DayMove, Plan, StatusChange};
 
-use super::{advance, database_error, history, json};
+use super::{advance, database_error, history, json, record};
 use crate::config::LedgerConfig;
 use crate::error::{LedgerError, Result};
 use crate::refunds::store;
@@ -47,6 +47,7 @@ pub(crate) async fn inside(
         outbox(conn, plan).await?;
     }
     history::write(conn, plan).await?;
+    record::write(conn, plan).await?;
     if !plan.compensations.is_empty() {
         store(conn, plan.generation, &plan.compensations).await?;
     }

@@ -3,10 +3,12 @@
 mod advance;
 pub(crate) mod apply;
 pub(crate) mod days;
+pub(crate) mod decisions;
 mod error;
 mod history;
 pub(crate) mod progress;
 pub(crate) mod read;
+mod record;
 pub(crate) mod rules;
 mod schema;
 

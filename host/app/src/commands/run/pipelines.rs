@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tollgate_ledger::{Ledger, LedgerConfig};
 use tollgate_stream::{Lanes, StreamConfig};
 
-use super::settings::{compensation_stream, fence_limits, owner, stream_config};
+use super::settings::{compensation_stream, fence_limits, owner, recorder, stream_config};
 use super::side::Shared;
 use super::{Host, ledger_config, unavailable};
 use crate::pipeline::gather::Gather;
@@ -137,6 +137,7 @@ impl Way {
             rules,
             fence,
             rule_rows_max: config.rules.rows_max as usize,
+            recorder: recorder(config)?,
             clock: shared.clock.clone(),
             stats: self.stats,
             outbox: Arc::clone(&shared.outbox),

@@ -8,6 +8,7 @@ use tollgate_domain::slice::Reading;
 use tollgate_stream::{FirstSight, StreamConfig};
 
 use crate::config::{self, Config};
+use crate::records::RecordEncoder;
 
 /// Name of this process for people who look at the ledger.
 pub(super) fn owner() -> String {
@@ -69,4 +70,10 @@ pub(super) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
         charge_max: Micros(money::parse_scaled(&fence.charge_max).context("fence.charge_max")?),
         pause_floor_ppm: u32::try_from(floor).context("fence.pause_floor")?,
     })
+}
+
+/// What encodes the records of decisions; `None` when they are not wanted.
+pub(super) fn recorder(config: &Config) -> anyhow::Result<Option<RecordEncoder>> {
+    let is_wanted = config.decisions.retention_days > 0;
+    is_wanted.then(RecordEncoder::new).transpose().context("records of decisions")
 }

@@ -12,7 +12,7 @@ use tollgate_domain::refund::RefundLimits;
 use tollgate_ledger::{Ledger, LedgerConfig};
 use tollgate_stream::Publisher;
 
-use super::settings::{fence_limits, owner};
+use super::settings::{fence_limits, owner, recorder};
 use super::{Host, ledger_config};
 use crate::dead_letters::{self, DeadLetterParts};
 use crate::looks::{self, LookParts};
@@ -60,8 +60,13 @@ impl SideTasks {
     ) -> anyhow::Result<Self> {
         let config = &host.config;
         let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
-        let upkeep =
-            UpkeepParts { ledger: ledger_config(config), history: history_settings(config) };
+        let upkeep = UpkeepParts {
+            ledger: ledger_config(config),
+            history: history_settings(config),
+            record_days: config.decisions.retention_days,
+        };
+        // Before the first charge of this host, so that its rows find the tables of their days.
+        upkeep::turn(ledger, &upkeep).await;
         side.tasks.push(tokio::spawn(upkeep::run(upkeep, side.stop.clone())));
         side.look(host, ledger, shared).await?;
         if config.compensation.enabled {
@@ -133,6 +138,7 @@ impl SideTasks {
             outbox: Arc::clone(&shared.outbox),
             dead_letters: Arc::clone(&shared.dead_letters),
             period: Duration::from_millis(settings.look_ms.into()),
+            recorder: recorder(&host.config)?,
         };
         let stop = self.stop.clone();
         self.on_one_thread(move || refunds::run(refund, stop));

@@ -122,6 +122,7 @@ fn plan(days: Vec<DayMove>) -> Plan<'static> {
         pauses_refused: 0,
         refusals: Vec::new(),
         overspent: Micros::ZERO,
+        record: None,
     }
 }
 

@@ -151,6 +151,7 @@ impl Batch {
             pauses_refused: 0,
             refusals: vec![],
             overspent: Micros::ZERO,
+            record: None,
         }
     }
 

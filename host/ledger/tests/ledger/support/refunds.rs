@@ -73,6 +73,7 @@ pub(crate) fn intake(held: &Held, events: &[CompensationEvent]) -> Plan<'static>
         pauses_refused: 0,
         refusals: vec![],
         overspent: Micros::ZERO,
+        record: None,
     }
 }
 
@@ -149,6 +150,7 @@ pub(crate) fn waits(waiting: &WaitingCompensation, generation: u64) -> RefundPla
         dead: None,
         statuses: vec![],
         crossings: vec![],
+        record: None,
     }
 }
 
