@@ -23,8 +23,8 @@ const SECOND_US: i64 = 1_000_000;
 
 /// Runs the command with lines on its standard input.
 struct Runner {
-    folder: Folder,
     config: PathBuf,
+    _folder: Folder,
 }
 
 impl Runner {
@@ -32,11 +32,10 @@ impl Runner {
         let folder = Folder::new("explain").unwrap();
         let config = folder.file("tollgate.toml");
         std::fs::write(&config, setup.toml(0)).unwrap();
-        Self { folder, config }
+        Self { config, _folder: folder }
     }
 
     fn run(&self, arguments: &[&str], lines: &str) -> Output {
-        assert!(self.folder.file("tollgate.toml").is_file());
         let mut child = Command::new(binary().unwrap())
             .args(arguments)
             .arg("--config")
