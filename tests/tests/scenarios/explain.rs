@@ -111,7 +111,7 @@ fn places(scenario: &mut Scenario, count: usize) -> Vec<(String, i32, i64)> {
     for topic in [scenario.topic.clone(), scenario.compensation_topic()] {
         for row in scenario.ledger.progress(&topic).unwrap() {
             let offsets = row.first_offset..row.next_offset;
-            all.extend(offsets.map(|offset| (topic.clone(), row.partition, offset)));
+            all.extend(offsets.map(|offset| (topic.clone(), row.kafka_partition, offset)));
         }
     }
     all.shuffle(&mut SmallRng::seed_from_u64(79));
