@@ -106,7 +106,7 @@ fn settled(name: &str, database: Database, clicks: i64) -> Scenario {
 }
 
 /// Random places of both topics, as lines.
-fn places(scenario: &mut Scenario, count: usize) -> Vec<(String, i32, i64)> {
+fn places(scenario: &mut Scenario, count: usize) -> Vec<(String, i64, i64)> {
     let mut all = Vec::new();
     for topic in [scenario.topic.clone(), scenario.compensation_topic()] {
         for row in scenario.ledger.progress(&topic).unwrap() {
