@@ -81,12 +81,12 @@ impl RecordEncoder {
     /// Writes into the buffer, which grows to what the largest batch needs, and gives the number of bytes.
     fn serialize(&mut self, transcript: &Transcript) -> postcard::Result<usize> {
         loop {
-            match postcard::to_slice(transcript, &mut self.plain) {
-                Ok(used) => return Ok(used.len()),
+            let used = postcard::to_slice(transcript, &mut self.plain).map(|used| used.len());
+            match used {
                 Err(postcard::Error::SerializeBufferFull) if self.plain.len() < BYTES_MAX => {
                     self.plain.resize(2 * self.plain.len(), 0);
                 }
-                Err(error) => return Err(error),
+                used => return used,
             }
         }
     }

@@ -23,8 +23,8 @@ const SECOND_US: i64 = 1_000_000;
 
 /// Runs the command with lines on its standard input.
 struct Runner {
-    folder: Folder,
     config: PathBuf,
+    _folder: Folder,
 }
 
 impl Runner {
@@ -32,11 +32,10 @@ impl Runner {
         let folder = Folder::new("explain").unwrap();
         let config = folder.file("tollgate.toml");
         std::fs::write(&config, setup.toml(0)).unwrap();
-        Self { folder, config }
+        Self { config, _folder: folder }
     }
 
     fn run(&self, arguments: &[&str], lines: &str) -> Output {
-        assert!(self.folder.file("tollgate.toml").is_file());
         let mut child = Command::new(binary().unwrap())
             .args(arguments)
             .arg("--config")
@@ -107,12 +106,12 @@ fn settled(name: &str, database: Database, clicks: i64) -> Scenario {
 }
 
 /// Random places of both topics, as lines.
-fn places(scenario: &mut Scenario, count: usize) -> Vec<(String, i32, i64)> {
+fn places(scenario: &mut Scenario, count: usize) -> Vec<(String, i64, i64)> {
     let mut all = Vec::new();
     for topic in [scenario.topic.clone(), scenario.compensation_topic()] {
         for row in scenario.ledger.progress(&topic).unwrap() {
             let offsets = row.first_offset..row.next_offset;
-            all.extend(offsets.map(|offset| (topic.clone(), row.partition, offset)));
+            all.extend(offsets.map(|offset| (topic.clone(), row.kafka_partition, offset)));
         }
     }
     all.shuffle(&mut SmallRng::seed_from_u64(79));
