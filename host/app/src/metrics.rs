@@ -56,7 +56,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
