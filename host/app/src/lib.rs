@@ -15,5 +15,6 @@ pub mod positions;
 pub mod reach;
 pub mod refunds;
 pub mod relay;
+pub mod replays;
 pub mod rules;
 pub mod telemetry;

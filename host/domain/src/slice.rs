@@ -115,11 +115,13 @@ impl Slice {
             let start = key.start as usize;
             self.keys[start..start + key.len as usize].to_vec()
         });
+        let campaign = self.text(self.parties[click.party as usize].campaign);
         DeadLetter {
             topic: Arc::clone(&self.source.topic),
             partition: self.source.partition,
             offset: click.offset,
             record_at_ms: click.record_at_ms,
+            campaign: Some(campaign.to_owned()),
             key,
             payload: Some(self.text(click.payload).as_bytes().to_vec()),
             headers: click.headers.to_vec(),
@@ -137,11 +139,17 @@ impl Slice {
     /// Cuts the slice in front of the item with this index; both parts together have the same fates. Needs at least
     /// two items and an index between them.
     #[must_use]
-    pub fn split_at_item(mut self, index: usize) -> (Self, Self) {
+    pub fn split_at_item(self, index: usize) -> (Self, Self) {
         let cut = match self.compensations.get(index) {
             Some(compensation) => compensation.offset,
             None => self.clicks[index].offset,
         };
+        self.split_at_offset(cut)
+    }
+
+    /// Cuts the slice in front of an offset between its ends; both parts together have the same fates.
+    #[must_use]
+    pub fn split_at_offset(mut self, cut: i64) -> (Self, Self) {
         let mut right = self.clone();
         right.first_offset = cut;
         right.clicks.retain(|click| click.offset >= cut);
@@ -306,6 +314,7 @@ impl SliceBuilder {
             partition: self.slice.source.partition,
             offset: record.offset,
             record_at_ms: record.at_ms,
+            campaign: None,
             key: record.key.map(<[u8]>::to_vec),
             payload: record.payload.map(<[u8]>::to_vec),
             headers: record.headers.to_vec(),

@@ -292,7 +292,7 @@ fn connect(runtime: &tokio::runtime::Runtime, parts: &WriterParts) -> Option<Led
 }
 
 /// Reads campaigns that the book does not have. What the ledger does not have either is unknown for this batch.
-async fn read_campaigns(
+pub(crate) async fn read_campaigns(
     ledger: &mut Ledger,
     book: &mut Book,
     missing: &Missing,

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::{self, Micros};
+use tollgate_domain::refund::RefundLimits;
 use tollgate_domain::slice::Reading;
 use tollgate_stream::{FirstSight, StreamConfig};
 
@@ -16,7 +17,7 @@ pub(super) fn owner() -> String {
 }
 
 /// How clicks are read.
-pub(super) fn stream_config(config: &Config) -> StreamConfig {
+pub(in crate::commands) fn stream_config(config: &Config) -> StreamConfig {
     let (kafka, decode) = (&config.kafka, &config.decode);
     StreamConfig {
         brokers: kafka.brokers.clone(),
@@ -41,7 +42,7 @@ pub(super) fn stream_config(config: &Config) -> StreamConfig {
 }
 
 /// How compensations are read.
-pub(super) fn compensation_stream(config: &Config) -> StreamConfig {
+pub(in crate::commands) fn compensation_stream(config: &Config) -> StreamConfig {
     let settings = &config.compensation;
     StreamConfig {
         group: settings.group.clone(),
@@ -61,8 +62,15 @@ fn first_sight(wanted: config::FirstSight) -> FirstSight {
     }
 }
 
+/// How long compensations wait.
+pub(in crate::commands) fn refund_limits(config: &Config) -> RefundLimits {
+    let us = |seconds: u32| i64::from(seconds) * 1_000_000;
+    let settings = &config.compensation;
+    RefundLimits { settle_us: us(settings.settle_s), expire_us: us(settings.expire_s) }
+}
+
 /// The money fence.
-pub(super) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
+pub(in crate::commands) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
     let fence = &config.fence;
     let floor = money::parse_scaled(&fence.pause_floor).context("fence.pause_floor")?;
     Ok(FenceLimits {
