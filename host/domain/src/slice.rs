@@ -1,6 +1,7 @@
 //! A slice: consecutive records of one partition, decoded, on their way from a lane to the writer.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compensation::{self, Compensation, CompensationEvent};
@@ -97,6 +98,8 @@ pub struct Slice {
     pub compensations: Vec<Compensation>,
     pub parties: Vec<Party>,
     pub dead: Vec<DeadLetter>,
+    /// Where the absent offsets are.
+    gaps: Vec<Range<i64>>,
     texts: String,
     keys: Vec<u8>,
 }
@@ -159,12 +162,19 @@ impl Slice {
         self.clicks.retain(|click| click.offset < cut);
         self.compensations.retain(|compensation| compensation.offset < cut);
         self.dead.retain(|dead| dead.offset < cut);
-        // Which of the remaining offsets were skipped and which absent is not remembered; the sums stay right.
         let known = (self.items() + self.dead.len()) as i64;
-        self.absent = self.absent.min(self.len() - known);
+        self.absent = self.gaps.iter().map(|gap| (gap.end.min(cut) - gap.start).max(0)).sum();
         self.skipped = self.len() - known - self.absent;
         right.absent -= self.absent;
         right.skipped -= self.skipped;
+        self.gaps.retain_mut(|gap| {
+            gap.end = gap.end.min(cut);
+            gap.start < gap.end
+        });
+        right.gaps.retain_mut(|gap| {
+            gap.start = gap.start.max(cut);
+            gap.start < gap.end
+        });
         (self, right)
     }
 
@@ -224,6 +234,7 @@ impl SliceBuilder {
             compensations: Vec::new(),
             parties: Vec::new(),
             dead: Vec::new(),
+            gaps: Vec::new(),
             texts: String::new(),
             keys: Vec::new(),
         };
@@ -236,7 +247,10 @@ impl SliceBuilder {
         if record.offset < self.slice.next_offset {
             return;
         }
-        self.slice.absent += record.offset - self.slice.next_offset;
+        if record.offset > self.slice.next_offset {
+            self.slice.absent += record.offset - self.slice.next_offset;
+            self.slice.gaps.push(self.slice.next_offset..record.offset);
+        }
         self.slice.next_offset = record.offset + 1;
         match read(record, self.reading, limits) {
             Ok((payload, Event::Click(click))) => self.push_click(record, payload, &click),

@@ -24,6 +24,7 @@ use super::gather::{Gather, Gathered, Taken};
 use super::hints::{Hints, Wanted};
 use super::spend::SpendPublisher;
 use super::stats::{Stats, WritePath};
+use super::valve::{Flood, Valve, ValveLimits};
 use crate::rules::{ActiveRules, RuleLoader};
 
 /// How long to wait for slices before looking whether the host stops.
@@ -41,6 +42,7 @@ pub struct WriterParts {
     pub loader: Arc<RuleLoader>,
     pub rules: ActiveRules,
     pub fence: FenceLimits,
+    pub valve: ValveLimits,
     /// Rows of one call of a rule at most.
     pub rule_rows_max: usize,
     pub clock: Clock,
@@ -62,6 +64,9 @@ pub struct Writer {
     pub(super) runtime: tokio::runtime::Runtime,
     pub(super) ledger: Ledger,
     pub(super) state: State,
+    pub(super) valve: Valve,
+    /// Partitions that are to be halted when what lies before the flood is written.
+    pub(super) floods: Vec<Flood>,
     clock_checked: Instant,
 }
 
@@ -80,6 +85,8 @@ pub(super) enum BatchError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Rule(#[from] RuleError),
+    #[error("too many records become dead letters")]
+    Flood(Vec<Flood>),
 }
 
 /// The host stops without having written the batch. Nothing is lost: the ledger knows where to go on.
@@ -99,8 +106,9 @@ impl Writer {
         };
         Engine::prepare_thread();
         let Some(ledger) = connect(&runtime, &parts) else { return };
-        let state = State::default();
-        let mut writer = Self { parts, runtime, ledger, state, clock_checked: Instant::now() };
+        let valve = Valve::new(parts.valve);
+        let (state, floods, clock_checked) = (State::default(), Vec::new(), Instant::now());
+        let mut writer = Self { parts, runtime, ledger, state, valve, floods, clock_checked };
         writer.check_clock();
         writer.charge_all();
     }
@@ -135,8 +143,13 @@ impl Writer {
         }
     }
 
-    /// Charges slices, whatever it takes.
-    pub(super) fn charge(&mut self, mut slices: Vec<Slice>) -> Result<(), Abandoned> {
+    /// Charges slices, whatever it takes. What floods the dead letters is halted where the flood begins.
+    pub(super) fn charge(&mut self, slices: Vec<Slice>) -> Result<(), Abandoned> {
+        self.charge_slices(slices)?;
+        self.halt_floods()
+    }
+
+    fn charge_slices(&mut self, mut slices: Vec<Slice>) -> Result<(), Abandoned> {
         let mut attempt = 0;
         let mut path = self.first_path();
         self.state.book.unknown.clear();
@@ -169,13 +182,14 @@ impl Writer {
         let outcome = self.decide_and_apply(batch);
         let decision = match outcome {
             Ok(decision) => decision,
-            Err(BatchError::Rule(error)) => {
+            Err(error @ (BatchError::Rule(_) | BatchError::Flood(_))) => {
                 self.runtime.block_on(self.ledger.rollback())?;
-                return Err(error.into());
+                return Err(error);
             }
             Err(error) => return Err(error),
         };
         self.state.book.absorb(&decision.plan);
+        self.valve.committed(&decision.plan);
         self.after_commit(&decision, started.elapsed(), path);
         Ok(())
     }
@@ -228,6 +242,10 @@ impl Writer {
         };
         let decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
         drop(resolved);
+        let floods = self.valve.floods(&decision.plan);
+        if !floods.is_empty() {
+            return Err(BatchError::Flood(floods));
+        }
         self.runtime.block_on(self.ledger.apply(&decision.plan))?;
         Ok(decision)
     }

@@ -24,8 +24,8 @@ use crate::refunds::{RefundParts, Settler};
 use crate::replays::{ReplayParts, ReplayWay, Replayer, Tally};
 use crate::rules::RuleLoader;
 
-/// Letters of one transaction at most.
-const LETTERS_MAX: usize = 500;
+/// Letters of one transaction at most; it holds up the owners of their partitions.
+const LETTERS_MAX: usize = 200;
 
 pub(super) fn replay(arguments: &DlqChange) -> anyhow::Result<Exit> {
     let config = load(&arguments.common, None)?;

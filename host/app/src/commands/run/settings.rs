@@ -9,6 +9,7 @@ use tollgate_domain::slice::Reading;
 use tollgate_stream::{FirstSight, StreamConfig};
 
 use crate::config::{self, Config};
+use crate::pipeline::valve::ValveLimits;
 
 /// Name of this process for people who look at the ledger.
 pub(super) fn owner() -> String {
@@ -67,6 +68,12 @@ pub(in crate::commands) fn refund_limits(config: &Config) -> RefundLimits {
     let us = |seconds: u32| i64::from(seconds) * 1_000_000;
     let settings = &config.compensation;
     RefundLimits { settle_us: us(settings.settle_s), expire_us: us(settings.expire_s) }
+}
+
+/// When dead letters halt a partition.
+pub(super) fn valve_limits(config: &Config) -> ValveLimits {
+    let settings = &config.dead_letters;
+    ValveLimits { window: settings.halt_window, percent: settings.halt_percent }
 }
 
 /// The money fence.
