@@ -9,5 +9,6 @@ mod outbox;
 mod progress;
 mod race;
 mod refunds;
+mod replays;
 mod rules;
 mod support;
