@@ -127,6 +127,7 @@ async fn settler(
         loader: Arc::clone(loader),
         rule: loader.load_refunder(ledger).await?,
         limits: refund_limits(config),
+        fence: fence_limits(config)?,
         stats: Arc::new(Stats::new()?),
         arrived: Arc::default(),
         outbox: Arc::default(),
