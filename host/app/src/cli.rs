@@ -28,7 +28,7 @@ pub enum Command {
     /// Look at messages, send them again, or drop them.
     #[command(subcommand)]
     Outbox(Outbox),
-    /// Look at dead letters: what could not be charged or paid.
+    /// Look at dead letters, try them again, or drop them: what could not be charged or paid.
     #[command(subcommand)]
     Dlq(Dlq),
     /// Explain a charge, a dead letter or a refund: what rules were given, what they answered, and what followed. Decides
@@ -142,24 +142,83 @@ pub enum Dlq {
     List(DlqList),
     /// Show one dead letter: what is wrong, what to do, its key, headers and bytes.
     Show(DlqShow),
+    /// Try dead letters again, after their cause is gone: each is charged or taken in once, whatever is killed or run
+    /// twice. What fails again stays. Running hosts go on.
+    Replay(DlqChange),
+    /// Give dead letters up. They are kept in the ledger and are not replayed any more.
+    Drop(DlqChange),
+}
+
+/// Which dead letters are meant; all of these must hold.
+#[derive(Debug, Args)]
+pub struct DlqFilter {
+    /// Only of this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Only of this partition.
+    #[arg(long, requires = "topic")]
+    pub partition: Option<i32>,
+    /// Only at this offset.
+    #[arg(long, requires = "partition")]
+    pub offset: Option<i64>,
+    /// Only with this code, such as UNKNOWN_CAMPAIGN.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Only of events that name this campaign.
+    #[arg(long, value_name = "ID")]
+    pub campaign: Option<String>,
+    /// Only those that became dead letters at this time or later, such as 2026-01-15T10:30:00Z.
+    #[arg(long, value_name = "RFC3339")]
+    pub since: Option<jiff::Timestamp>,
+    /// Only those that became dead letters before this time.
+    #[arg(long, value_name = "RFC3339")]
+    pub until: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Args)]
 pub struct DlqList {
     #[command(flatten)]
     pub common: Common,
-    /// Only of this topic.
-    #[arg(long)]
-    pub topic: Option<String>,
-    /// Only with this code, such as UNKNOWN_CAMPAIGN.
-    #[arg(long)]
-    pub code: Option<String>,
+    #[command(flatten)]
+    pub filter: DlqFilter,
+    /// Only letters in this state.
+    #[arg(long, value_enum, default_value = "open")]
+    pub state: DlqState,
     /// Most letters to list.
     #[arg(long, default_value_t = 50)]
     pub limit: u32,
     /// Print JSON, with the bytes as text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DlqState {
+    All,
+    /// Neither replayed nor dropped.
+    Open,
+    /// Charged, taken in or skipped after all.
+    Replayed,
+    /// Given up by a person.
+    Dropped,
+}
+
+#[derive(Debug, Args)]
+pub struct DlqChange {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub filter: DlqFilter,
+    /// All open letters, when nothing else says which.
+    #[arg(long, required_unless_present_any = ["topic", "code", "campaign", "since", "until"])]
+    pub all: bool,
+    /// Change nothing; say what would become of them.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why, for those who ask later.
+    #[arg(long)]
+    pub note: String,
 }
 
 #[derive(Debug, Args)]

@@ -105,7 +105,7 @@ async fn publish(parts: &DeadLetterParts, letter: &StoredDeadLetter) -> Result<(
 }
 
 /// What a dead letter says about itself, as texts. Documented in `config/README.md`.
-fn added_headers(letter: &StoredDeadLetter, group: &str) -> [(&'static str, String); 10] {
+fn added_headers(letter: &StoredDeadLetter, group: &str) -> [(&'static str, String); 11] {
     [
         ("tollgate-code", letter.code.clone()),
         ("tollgate-sentence", letter.sentence.clone()),
@@ -116,6 +116,7 @@ fn added_headers(letter: &StoredDeadLetter, group: &str) -> [(&'static str, Stri
         ("tollgate-incarnation", letter.incarnation.to_string()),
         ("tollgate-group", group.to_owned()),
         ("tollgate-generation", letter.generation.to_string()),
+        ("tollgate-attempt", letter.attempts.to_string()),
         ("tollgate-time", rfc3339(letter.created_at_us)),
     ]
 }

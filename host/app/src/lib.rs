@@ -17,6 +17,7 @@ pub mod reach;
 pub mod records;
 pub mod refunds;
 pub mod relay;
+pub mod replays;
 pub mod rules;
 pub mod statement;
 pub mod telemetry;

@@ -50,7 +50,8 @@ pub struct RefundParts {
     pub recorder: Option<RecordEncoder>,
 }
 
-struct Settler {
+/// Settles one compensation after the other, over one connection.
+pub struct Settler {
     parts: RefundParts,
     ledger: Ledger,
 }
@@ -59,7 +60,7 @@ struct Settler {
 pub async fn run(parts: RefundParts, stop: CancellationToken) {
     let opened = reach::ledger(&parts.ledger, parts.period, "refunds");
     let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
-    let mut settler = Settler { parts, ledger };
+    let mut settler = Settler::new(parts, ledger);
     // A turn is never cut short, because an operation that is dropped halfway costs the connection.
     while !stop.is_cancelled() {
         if let Err(error) = settler.turn(&stop).await {
@@ -80,22 +81,22 @@ pub async fn run(parts: RefundParts, stop: CancellationToken) {
 }
 
 impl Settler {
-    async fn turn(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
-        loop {
-            let waiting = self.ledger.waiting_compensations(TURN_MAX).await?;
-            for compensation in waiting.iter().take_while(|_| !stop.is_cancelled()) {
-                self.settle(compensation).await?;
-            }
-            if waiting.len() < TURN_MAX || stop.is_cancelled() {
-                break;
-            }
-        }
-        let depth = self.ledger.compensation_depth().await?;
-        gauge!(Metric::CompensationsWaiting.name()).set(depth.waiting as f64);
-        Ok(())
+    #[must_use]
+    pub fn new(parts: RefundParts, ledger: Ledger) -> Self {
+        Self { parts, ledger }
     }
 
-    async fn settle(&mut self, compensation: &WaitingCompensation) -> anyhow::Result<()> {
+    /// Encodes records of decisions; `None` when they are not kept.
+    pub(crate) fn recorder(&mut self) -> Option<&mut RecordEncoder> {
+        self.parts.recorder.as_mut()
+    }
+
+    /// Looks at a compensation once: it is paid, refused, or goes on waiting. When somebody else has just changed what
+    /// it is decided on, nothing happens.
+    ///
+    /// # Errors
+    /// The ledger or the rule could not be asked; nothing was written.
+    pub async fn settle(&mut self, compensation: &WaitingCompensation) -> anyhow::Result<()> {
         let settled = self.try_settle(compensation).await;
         match settled {
             // Another host was faster, or somebody has changed what it was decided on; the next turn sees it.
@@ -111,6 +112,21 @@ impl Settler {
                 Err(error.into())
             }
         }
+    }
+
+    async fn turn(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let waiting = self.ledger.waiting_compensations(TURN_MAX).await?;
+            for compensation in waiting.iter().take_while(|_| !stop.is_cancelled()) {
+                self.settle(compensation).await?;
+            }
+            if waiting.len() < TURN_MAX || stop.is_cancelled() {
+                break;
+            }
+        }
+        let depth = self.ledger.compensation_depth().await?;
+        gauge!(Metric::CompensationsWaiting.name()).set(depth.waiting as f64);
+        Ok(())
     }
 
     async fn try_settle(&mut self, waiting: &WaitingCompensation) -> Result<(), SettleError> {

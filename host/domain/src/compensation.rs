@@ -112,6 +112,7 @@ impl CompensationRow {
             partition: self.source.partition,
             offset: self.offset,
             record_at_ms: self.record_at_ms,
+            campaign: Some(self.event.campaign.clone()),
             key: self.key.clone(),
             payload: Some(self.payload.clone().into_bytes()),
             headers: self.headers.clone(),

@@ -224,6 +224,8 @@ pub struct DeadLetter {
     pub offset: i64,
     /// Timestamp of the record in milliseconds; -1 when it has none.
     pub record_at_ms: i64,
+    /// The campaign that the event names; `None` when it could not be read.
+    pub campaign: Option<String>,
     pub key: Option<Vec<u8>>,
     pub payload: Option<Vec<u8>>,
     pub headers: Vec<Header>,

@@ -1,6 +1,7 @@
 //! A slice: consecutive records of one partition, decoded, on their way from a lane to the writer.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compensation::{self, Compensation, CompensationEvent};
@@ -97,6 +98,8 @@ pub struct Slice {
     pub compensations: Vec<Compensation>,
     pub parties: Vec<Party>,
     pub dead: Vec<DeadLetter>,
+    /// Where the absent offsets are.
+    gaps: Vec<Range<i64>>,
     texts: String,
     keys: Vec<u8>,
 }
@@ -115,11 +118,13 @@ impl Slice {
             let start = key.start as usize;
             self.keys[start..start + key.len as usize].to_vec()
         });
+        let campaign = self.text(self.parties[click.party as usize].campaign);
         DeadLetter {
             topic: Arc::clone(&self.source.topic),
             partition: self.source.partition,
             offset: click.offset,
             record_at_ms: click.record_at_ms,
+            campaign: Some(campaign.to_owned()),
             key,
             payload: Some(self.text(click.payload).as_bytes().to_vec()),
             headers: click.headers.to_vec(),
@@ -137,11 +142,17 @@ impl Slice {
     /// Cuts the slice in front of the item with this index; both parts together have the same fates. Needs at least
     /// two items and an index between them.
     #[must_use]
-    pub fn split_at_item(mut self, index: usize) -> (Self, Self) {
+    pub fn split_at_item(self, index: usize) -> (Self, Self) {
         let cut = match self.compensations.get(index) {
             Some(compensation) => compensation.offset,
             None => self.clicks[index].offset,
         };
+        self.split_at_offset(cut)
+    }
+
+    /// Cuts the slice in front of an offset between its ends; both parts together have the same fates.
+    #[must_use]
+    pub fn split_at_offset(mut self, cut: i64) -> (Self, Self) {
         let mut right = self.clone();
         right.first_offset = cut;
         right.clicks.retain(|click| click.offset >= cut);
@@ -151,12 +162,19 @@ impl Slice {
         self.clicks.retain(|click| click.offset < cut);
         self.compensations.retain(|compensation| compensation.offset < cut);
         self.dead.retain(|dead| dead.offset < cut);
-        // Which of the remaining offsets were skipped and which absent is not remembered; the sums stay right.
         let known = (self.items() + self.dead.len()) as i64;
-        self.absent = self.absent.min(self.len() - known);
+        self.absent = self.gaps.iter().map(|gap| (gap.end.min(cut) - gap.start).max(0)).sum();
         self.skipped = self.len() - known - self.absent;
         right.absent -= self.absent;
         right.skipped -= self.skipped;
+        self.gaps.retain_mut(|gap| {
+            gap.end = gap.end.min(cut);
+            gap.start < gap.end
+        });
+        right.gaps.retain_mut(|gap| {
+            gap.start = gap.start.max(cut);
+            gap.start < gap.end
+        });
         (self, right)
     }
 
@@ -216,6 +234,7 @@ impl SliceBuilder {
             compensations: Vec::new(),
             parties: Vec::new(),
             dead: Vec::new(),
+            gaps: Vec::new(),
             texts: String::new(),
             keys: Vec::new(),
         };
@@ -228,7 +247,10 @@ impl SliceBuilder {
         if record.offset < self.slice.next_offset {
             return;
         }
-        self.slice.absent += record.offset - self.slice.next_offset;
+        if record.offset > self.slice.next_offset {
+            self.slice.absent += record.offset - self.slice.next_offset;
+            self.slice.gaps.push(self.slice.next_offset..record.offset);
+        }
         self.slice.next_offset = record.offset + 1;
         match read(record, self.reading, limits) {
             Ok((payload, Event::Click(click))) => self.push_click(record, payload, &click),
@@ -306,6 +328,7 @@ impl SliceBuilder {
             partition: self.slice.source.partition,
             offset: record.offset,
             record_at_ms: record.at_ms,
+            campaign: None,
             key: record.key.map(<[u8]>::to_vec),
             payload: record.payload.map(<[u8]>::to_vec),
             headers: record.headers.to_vec(),

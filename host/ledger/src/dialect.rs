@@ -49,6 +49,8 @@ pub(crate) struct Words {
     pub(crate) unhex: (&'static str, &'static str),
     /// `{bytes:$1}`: a text as bytes in UTF-8.
     pub(crate) bytes: (&'static str, &'static str),
+    /// `{digest:column}`: what the index on a long text holds of it.
+    pub(crate) digest: (&'static str, &'static str),
     /// `{share}`: nobody changes the rows of a SELECT until the transaction ends.
     pub(crate) share: &'static str,
     /// `{lock}`: the rows of a SELECT are this transaction's to change.
@@ -193,6 +195,7 @@ fn translate(words: &Words, sql: &str) -> String {
             "day" => words.day,
             "unhex" => words.unhex,
             "bytes" => words.bytes,
+            "digest" => words.digest,
             "share" => (words.share, ""),
             "lock" => (words.lock, ""),
             "lock_free" => (words.lock_free, ""),

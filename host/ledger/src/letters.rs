@@ -1,9 +1,11 @@
-//! Dead letters on their way to a topic. The transaction that moves the progress writes them; a relay publishes them.
+//! Dead letters on their way to a topic, and as people see them. The transaction that moves the progress writes them;
+//! a relay publishes them.
 
 use crate::Ledger;
 use crate::dialect::{Arg, Cells, Dialect, change, rows};
 use crate::error::{LedgerError, Result};
-use crate::refund_rows::{DeadLetterKey, LetterFilter, StoredDeadLetter};
+use crate::refund_rows::{DeadLetterKey, LetterFilter, LetterState, StoredDeadLetter};
+use crate::session::ended;
 use crate::shape::headers_of;
 
 impl Ledger {
@@ -26,6 +28,54 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| listed(conn, filter))
     }
 
+    /// Dead letters behind `after` in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn dead_letters_after(
+        &mut self,
+        filter: &LetterFilter,
+        after: &DeadLetterKey,
+    ) -> Result<Vec<StoredDeadLetter>> {
+        operation!(self, idle, run, |conn, _| page(conn, filter, after))
+    }
+
+    /// Dead letters by code, the most frequent first.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn count_dead_letters(
+        &mut self,
+        filter: &LetterFilter,
+    ) -> Result<Vec<(String, i64)>> {
+        operation!(self, idle, run_long, |conn, _| counts(conn, filter))
+    }
+
+    /// The open ones among these dead letters.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn open_dead_letters(
+        &mut self,
+        keys: &[DeadLetterKey],
+    ) -> Result<Vec<StoredDeadLetter>> {
+        operation!(self, idle, run, |conn, _| open_of(conn, keys))
+    }
+
+    /// Gives open dead letters up, writes down who wanted it and why, and gives their number. They stay dead letters.
+    /// `meant` says in words which ones they are.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn drop_dead_letters(
+        &mut self,
+        filter: &LetterFilter,
+        meant: &str,
+        note: &str,
+    ) -> Result<u64> {
+        operation!(self, idle, run_long, |conn, _| drop_them(conn, filter, meant, note))
+    }
+
     /// Writes down that dead letters were published, and gives the number of those that were not yet.
     ///
     /// # Errors
@@ -36,18 +86,43 @@ impl Ledger {
 }
 
 /// Columns of `letter`, in the common words.
-const COLUMNS: &str =
-    "topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms,
-  message_key, payload, CAST(headers AS TEXT), generation, {us:created_at}";
+const COLUMNS: &str = "topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms,
+  message_key, payload, CAST(headers AS TEXT), generation, {us:created_at}, campaign_id, attempts, {us:replayed_at},
+  {us:dropped_at}, EXISTS (
+    SELECT 1 FROM compensations c WHERE c.topic = dead_letters.topic AND c.incarnation = dead_letters.incarnation
+      AND c.kafka_partition = dead_letters.kafka_partition AND c.kafka_offset = dead_letters.kafka_offset)";
 
 const UNPUBLISHED: &str = " FROM dead_letters WHERE published_at IS NULL
 ORDER BY created_at, topic, incarnation, kafka_partition, kafka_offset LIMIT $1";
 
-/// A number below 0 stands for any.
-const LISTED: &str = " FROM dead_letters
-WHERE ($1 = '' OR topic = $1) AND ($2 = '' OR code = $2) AND ($3 < 0 OR kafka_partition = $3)
-  AND ($4 < 0 OR kafka_offset = $4)
-ORDER BY created_at DESC, topic, incarnation, kafka_partition, kafka_offset LIMIT $5";
+/// The arguments of `Meant`. An empty text and a number below 0 stand for any.
+const MEANT: &str = " FROM dead_letters
+WHERE ($1 = '' OR topic = $1) AND ($2 < 0 OR kafka_partition = $2) AND ($3 < 0 OR kafka_offset = $3)
+  AND ($4 = '' OR code = $4) AND ($5 = '' OR campaign_id = $5) AND ($6 < 0 OR created_at >= {at:$6})
+  AND ($7 < 0 OR created_at < {at:$7})
+  AND ($8 = '' OR $8 = CASE WHEN replayed_at IS NOT NULL THEN 'REPLAYED' WHEN dropped_at IS NOT NULL THEN 'DROPPED'
+    ELSE 'OPEN' END)";
+
+const LISTED: &str = "
+ORDER BY created_at DESC, topic, incarnation, kafka_partition, kafka_offset LIMIT $9";
+
+const PAGE: &str = "
+  AND (topic, incarnation, kafka_partition, kafka_offset) > ($10, $11, $12, $13)
+ORDER BY topic, incarnation, kafka_partition, kafka_offset LIMIT $9";
+
+const DROP: &str = "
+UPDATE dead_letters SET dropped_at = {now} WHERE (topic, incarnation, kafka_partition, kafka_offset) IN (
+  SELECT topic, incarnation, kafka_partition, kafka_offset";
+
+/// The order in which replays lock them, too.
+const LOCKED: &str = "
+ORDER BY topic, incarnation, kafka_partition, kafka_offset LIMIT $9 {lock}";
+
+const OPEN_OF: &str = " FROM {elements:$1} AS e JOIN dead_letters
+  ON topic = CAST(e.value ->> 'topic' AS TEXT) AND incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
+  AND kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
+  AND kafka_offset = CAST(e.value ->> 'offset' AS BIGINT)
+WHERE replayed_at IS NULL AND dropped_at IS NULL";
 
 const AT: &str = " FROM dead_letters
 WHERE topic = $1 AND incarnation = $2 AND kafka_partition = $3 AND kafka_offset = $4";
@@ -65,15 +140,91 @@ async fn unpublished<D: Dialect>(conn: &mut D, limit: usize) -> Result<Vec<Store
 }
 
 async fn listed<D: Dialect>(conn: &mut D, filter: &LetterFilter) -> Result<Vec<StoredDeadLetter>> {
-    let args = [
+    let sql = format!("SELECT {COLUMNS}{MEANT}{LISTED}");
+    let found = rows(conn, &sql, &arguments(filter)).await?;
+    found.iter().map(letter).collect()
+}
+
+async fn page<D: Dialect>(
+    conn: &mut D,
+    filter: &LetterFilter,
+    after: &DeadLetterKey,
+) -> Result<Vec<StoredDeadLetter>> {
+    let mut args = arguments(filter);
+    args.extend(place(after));
+    let found = rows(conn, &format!("SELECT {COLUMNS}{MEANT}{PAGE}"), &args).await?;
+    found.iter().map(letter).collect()
+}
+
+async fn counts<D: Dialect>(conn: &mut D, filter: &LetterFilter) -> Result<Vec<(String, i64)>> {
+    let sql =
+        format!("SELECT code, count(*){MEANT} GROUP BY code ORDER BY count(*) DESC, code LIMIT $9");
+    let found = rows(conn, &sql, &arguments(filter)).await?;
+    Ok(found.iter().map(|row| (row.cell(0), row.cell(1))).collect())
+}
+
+async fn open_of<D: Dialect>(
+    conn: &mut D,
+    keys: &[DeadLetterKey],
+) -> Result<Vec<StoredDeadLetter>> {
+    let keys = serde_json::json!(keys).to_string();
+    let found = rows(conn, &format!("SELECT {COLUMNS}{OPEN_OF}"), &[(&keys).into()]).await?;
+    found.iter().map(letter).collect()
+}
+
+async fn drop_them<D: Dialect>(
+    conn: &mut D,
+    filter: &LetterFilter,
+    meant: &str,
+    note: &str,
+) -> Result<u64> {
+    conn.begin().await?;
+    let open = LetterFilter { state: LetterState::Open, ..filter.clone() };
+    let dropped = async {
+        let dropped = change(conn, &format!("{DROP}{MEANT}{LOCKED})"), &arguments(&open)).await?;
+        if dropped > 0 {
+            let detail = format!("{dropped} dead letters");
+            write_action(conn, "DROP_DEAD_LETTERS", meant, &detail, note).await?;
+        }
+        Ok(dropped)
+    }
+    .await;
+    ended(conn, dropped).await
+}
+
+/// Writes down what an operator did and why.
+pub(crate) async fn write_action<D: Dialect>(
+    conn: &mut D,
+    action: &str,
+    subject: &str,
+    detail: &str,
+    note: &str,
+) -> Result<()> {
+    let sql =
+        "INSERT INTO operator_actions (action, subject, detail, note) VALUES ($1, $2, $3, $4)";
+    let args = [action.into(), subject.into(), detail.into(), note.into()];
+    change(conn, sql, &args).await.map(drop)
+}
+
+/// Topic, incarnation, partition and offset.
+pub(crate) fn place(key: &DeadLetterKey) -> [Arg<'_>; 4] {
+    let (incarnation, partition) = (i64::from(key.incarnation), i64::from(key.partition));
+    [(&key.topic).into(), incarnation.into(), partition.into(), key.offset.into()]
+}
+
+/// What `MEANT` takes, and the limit.
+fn arguments(filter: &LetterFilter) -> Vec<Arg<'_>> {
+    vec![
         filter.topic.as_deref().unwrap_or_default().into(),
-        filter.code.as_deref().unwrap_or_default().into(),
         filter.partition.map_or(-1, i64::from).into(),
         filter.offset.unwrap_or(-1).into(),
+        filter.code.as_deref().unwrap_or_default().into(),
+        filter.campaign.as_deref().unwrap_or_default().into(),
+        filter.since_us.unwrap_or(-1).into(),
+        filter.until_us.unwrap_or(-1).into(),
+        filter.state.as_str().into(),
         i64::try_from(filter.limit).unwrap_or(i64::MAX).into(),
-    ];
-    let found = rows(conn, &format!("SELECT {COLUMNS}{LISTED}"), &args).await?;
-    found.iter().map(letter).collect()
+    ]
 }
 
 /// The dead letter of one place, given as the arguments of its key.
@@ -106,6 +257,11 @@ fn letter(row: &impl Cells) -> Result<StoredDeadLetter> {
         })?,
         generation: row.cell::<i64>(11) as u64,
         created_at_us: row.cell(12),
+        campaign: row.cell(13),
+        attempts: row.cell(14),
+        replayed_at_us: row.cell(15),
+        dropped_at_us: row.cell(16),
+        is_refusal: row.cell(17),
     })
 }
 

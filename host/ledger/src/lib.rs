@@ -27,11 +27,13 @@ mod postgres;
 mod progress;
 mod refund_rows;
 mod refunds;
+mod replays;
 mod rows;
 mod rules;
 mod shape;
 mod sqlite;
 mod statement;
+mod valve;
 
 use std::sync::Arc;
 
@@ -53,8 +55,10 @@ pub use outbox_rows::{
     OutboxDepth, Outcome, Sending, State, Which, Worded,
 };
 pub use refund_rows::{
-    CompensationDepth, DeadLetterKey, LetterFilter, StoredDeadLetter, WaitingCompensation,
+    CompensationDepth, DeadLetterKey, LetterFilter, LetterState, StoredDeadLetter,
+    WaitingCompensation,
 };
+pub use replays::{LockedLetters, Replay, ReplayKeys};
 pub use rows::{
     Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,
     NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,

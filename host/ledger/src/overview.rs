@@ -21,7 +21,7 @@ SELECT (SELECT number FROM rule_activation),
   (SELECT count(*) FROM advertiser_balances),
   (SELECT count(*) FROM advertiser_balances WHERE balance_micros < 0),
   (SELECT CAST(coalesce(sum(overspent_micros), 0) AS BIGINT) FROM campaign_daily_spend),
-  (SELECT count(*) FROM dead_letters),
+  (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL AND dropped_at IS NULL),
   (SELECT count(*) FROM dead_letters WHERE published_at IS NULL)";
 
 /// The filter on the usage is rough and cannot overflow; `near_budget` looks closer.

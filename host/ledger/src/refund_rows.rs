@@ -29,7 +29,7 @@ pub struct CompensationDepth {
 }
 
 /// Names a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct DeadLetterKey {
     pub topic: String,
     pub incarnation: i32,
@@ -37,7 +37,32 @@ pub struct DeadLetterKey {
     pub offset: i64,
 }
 
-/// Which dead letters to list; everything that is not given matches.
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LetterState {
+    #[default]
+    Any,
+    /// Neither replayed nor dropped.
+    Open,
+    /// Charged, taken in or skipped after all.
+    Replayed,
+    /// Given up by a person.
+    Dropped,
+}
+
+impl LetterState {
+    /// As the ledger's statements have it; empty for any.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "",
+            Self::Open => "OPEN",
+            Self::Replayed => "REPLAYED",
+            Self::Dropped => "DROPPED",
+        }
+    }
+}
+
+/// Which dead letters are meant; everything that is not given matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LetterFilter {
     pub topic: Option<String>,
@@ -45,6 +70,12 @@ pub struct LetterFilter {
     pub offset: Option<i64>,
     /// Stable code.
     pub code: Option<String>,
+    /// Id of the campaign that the event names.
+    pub campaign: Option<String>,
+    /// When it became a dead letter: not before, and before.
+    pub since_us: Option<i64>,
+    pub until_us: Option<i64>,
+    pub state: LetterState,
     /// Listed at most.
     pub limit: usize,
 }
@@ -67,9 +98,26 @@ pub struct StoredDeadLetter {
     /// Rule generation in force; 0 when no rule was asked.
     pub generation: u64,
     pub created_at_us: i64,
+    /// The campaign that the event names; `None` when it could not be read.
+    pub campaign: Option<String>,
+    /// How often it was tried and failed.
+    pub attempts: i64,
+    pub replayed_at_us: Option<i64>,
+    pub dropped_at_us: Option<i64>,
+    /// It is a compensation that could be read and was refused; the ledger keeps it.
+    pub is_refusal: bool,
 }
 
 impl StoredDeadLetter {
+    #[must_use]
+    pub fn state(&self) -> LetterState {
+        match (self.replayed_at_us, self.dropped_at_us) {
+            (Some(_), _) => LetterState::Replayed,
+            (None, Some(_)) => LetterState::Dropped,
+            (None, None) => LetterState::Open,
+        }
+    }
+
     #[must_use]
     pub fn key(&self) -> DeadLetterKey {
         DeadLetterKey {

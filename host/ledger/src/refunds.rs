@@ -17,7 +17,7 @@ use tollgate_domain::refund::{RefundFacts, RefundPlan};
 use crate::Ledger;
 use crate::dialect::{Cells, Dialect, one};
 use crate::error::Result;
-use crate::refund_rows::{CompensationDepth, WaitingCompensation};
+use crate::refund_rows::{CompensationDepth, DeadLetterKey, WaitingCompensation};
 use crate::session::{Connection, ended};
 
 use facts::Wanted;
@@ -33,6 +33,28 @@ impl Ledger {
         limit: usize,
     ) -> Result<Vec<WaitingCompensation>> {
         operation!(self, idle, run, |conn, _| facts::waiting(conn, limit))
+    }
+
+    /// Compensations that wait and are records of these dead letters, whether they are due or not.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn waiting_compensations_of(
+        &mut self,
+        letters: &[DeadLetterKey],
+    ) -> Result<Vec<WaitingCompensation>> {
+        operation!(self, idle, run, |conn, _| facts::waiting_of(conn, letters))
+    }
+
+    /// How many of the compensations that are records of these dead letters are in each state.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn compensation_states_of(
+        &mut self,
+        letters: &[DeadLetterKey],
+    ) -> Result<Vec<(String, i64)>> {
+        operation!(self, idle, run, |conn, _| facts::states_of(conn, letters))
     }
 
     /// Begins a transaction, verifies that these rules are in force, locks the compensation, its advertiser's balance

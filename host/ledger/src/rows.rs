@@ -164,6 +164,7 @@ pub struct Overview {
     pub oldest_waiting_s: i64,
     /// What was charged after pauses, on all days.
     pub overspent: Micros,
+    /// Neither replayed nor dropped.
     pub dead_letters: i64,
     pub dead_letters_unpublished: i64,
     pub progress: Vec<ProgressRow>,

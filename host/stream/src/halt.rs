@@ -15,8 +15,14 @@ pub struct Halt {
 
 impl Halt {
     /// Every code. The last stands for a reason that is the ledger's own, such as a partition that a person stopped.
-    pub const CODES: [&'static str; 5] =
-        ["OFFSET_GONE", "LOG_TRUNCATED", "RECORD_DAMAGED", "TOPIC_RECREATED", "HALTED_BY_LEDGER"];
+    pub const CODES: [&'static str; 6] = [
+        "OFFSET_GONE",
+        "LOG_TRUNCATED",
+        "RECORD_DAMAGED",
+        "TOPIC_RECREATED",
+        "DEAD_LETTERS",
+        "HALTED_BY_LEDGER",
+    ];
 
     /// One text for logs and for the ledger.
     #[must_use]
@@ -84,6 +90,12 @@ impl Halt {
         }
     }
 
+    /// Too many of the partition's records become dead letters; `at` is the first that is not written.
+    #[must_use]
+    pub fn flooded(topic: &str, partition: i32, at: i64, sentence: String) -> Self {
+        Self { code: "DEAD_LETTERS", sentence, command: go_on(topic, partition, at) }
+    }
+
     /// What the ledger answers: a reason that a lane told it before, or one of its own.
     pub(crate) fn by_ledger(topic: &str, partition: i32, low: i64, reason: &str) -> Self {
         let told = reason.split_once(": ").and_then(|(code, rest)| {
@@ -136,6 +148,8 @@ mod tests {
         assert!(own.command.contains("--partition 3 --offset 5 "));
         let recreated = Halt::recreated("ad-events", 3, 2, "old", "new");
         assert_eq!(Halt::by_ledger("ad-events", 3, 2, &recreated.reason()), recreated);
+        let flooded = Halt::flooded("ad-events", 3, 7, "9 of 10 are dead: look.".into());
+        assert_eq!(Halt::by_ledger("ad-events", 3, 2, &flooded.reason()), flooded);
         assert!(recreated.command.contains("--offset 2 --accept-topic-id new --note"));
     }
 

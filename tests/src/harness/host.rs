@@ -46,6 +46,13 @@ pub struct Host {
     _folder: Folder,
 }
 
+/// A command that runs. Dropping it kills it.
+pub struct Running {
+    process: Process,
+    log: PathBuf,
+    _folder: Folder,
+}
+
 /// Figures of `/status`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -215,12 +222,46 @@ impl Setup {
         Launch::new(binary()?).args(arguments).args([Path::new("--config"), &config]).run()
     }
 
+    /// Starts one of the host's commands and does not wait.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn launch(&self, arguments: &[&str]) -> Result<Running> {
+        let folder = Folder::new("cmd")?;
+        let (config, log) = (folder.file("tollgate.toml"), folder.file("output.log"));
+        fs::write(&config, self.toml(0))?;
+        let launch = Launch::new(binary()?).args(arguments).args([Path::new("--config"), &config]);
+        Ok(Running { process: launch.log(&log)?.start()?, log, _folder: folder })
+    }
+
     /// Creates or updates the ledger's tables.
     ///
     /// # Errors
     /// The host cannot reach the ledger.
     pub fn migrate(&self) -> Result<()> {
         self.run(&["migrate"]).map(drop)
+    }
+}
+
+impl Running {
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
+    /// Waits for the end; gives the exit code and what was printed.
+    ///
+    /// # Errors
+    /// It still runs after `limit`, or was killed.
+    pub fn finish(&mut self, limit: Duration) -> Result<(i32, String)> {
+        let status = self.process.wait(limit)?;
+        let output = fs::read_to_string(&self.log)?;
+        Ok((status.code().with_context(|| format!("{status}:\n{output}"))?, output))
     }
 }
 

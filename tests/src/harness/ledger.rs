@@ -216,14 +216,23 @@ impl Ledger {
         })
     }
 
+    /// Loads campaigns of advertisers whose balances are open.
+    ///
+    /// # Errors
+    /// A campaign is there already.
+    pub fn load_campaigns(&mut self, campaigns: &[Campaign]) -> Result<()> {
+        for part in campaigns.chunks(500).filter(|part| !part.is_empty()) {
+            self.execute(&insert_campaigns(part))?;
+        }
+        Ok(())
+    }
+
     /// Loads campaigns and opens the balances of their advertisers.
     ///
     /// # Errors
     /// A campaign is there already.
     pub fn load(&mut self, campaigns: &[Campaign], opening_micros: i64) -> Result<()> {
-        for part in campaigns.chunks(500).filter(|part| !part.is_empty()) {
-            self.execute(&insert_campaigns(part))?;
-        }
+        self.load_campaigns(campaigns)?;
         let mut advertisers: Vec<&str> =
             campaigns.iter().map(|campaign| campaign.advertiser.as_str()).collect();
         advertisers.sort_unstable();
@@ -259,12 +268,14 @@ impl Ledger {
         rows!(self, &sql)
     }
 
+    /// What is a dead letter still.
+    ///
     /// # Errors
     /// The database refuses.
     pub fn dead_letters(&mut self, topic: &str) -> Result<Vec<DeadRow>> {
         let sql = format!(
             "SELECT CAST(kafka_partition AS bigint) AS kafka_partition, kafka_offset, code, payload \
-             FROM dead_letters WHERE topic = {} ORDER BY kafka_partition, kafka_offset",
+             FROM dead_letters WHERE topic = {} AND replayed_at IS NULL ORDER BY kafka_partition, kafka_offset",
             quoted(topic)
         );
         rows!(self, &sql)

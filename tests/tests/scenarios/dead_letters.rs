@@ -35,7 +35,7 @@ fn headers(at: usize) -> Headers {
 }
 
 /// Creates the topic of the dead letters of another one.
-fn create_dead_letter_topic(brokers: &str, topic: &str) -> String {
+pub(crate) fn create_dead_letter_topic(brokers: &str, topic: &str) -> String {
     let dead = format!("{topic}.dlq");
     drop(delete_topic(brokers, &dead));
     create_topic(brokers, &dead, 4, 7).unwrap();
@@ -56,7 +56,7 @@ fn split(record: Whole) -> (Whole, BTreeMap<String, String>) {
 }
 
 /// Every dead letter of `topic` is in its own topic, byte by byte, and says what the ledger says.
-fn check_published(scenario: &mut Scenario, topic: &str, group: &str, stages: &[&str]) {
+pub(crate) fn check_published(scenario: &mut Scenario, topic: &str, group: &str, stages: &[&str]) {
     let dead = format!("{topic}.dlq");
     let letters = scenario.ledger.dead_letters(topic).unwrap();
     let records = read_whole(&scenario.brokers, topic).unwrap().into_iter();
@@ -92,7 +92,7 @@ fn check_published(scenario: &mut Scenario, topic: &str, group: &str, stages: &[
 }
 
 /// Waits until the ledger takes every dead letter to be published.
-fn wait_published(scenario: &mut Scenario, host: &Host) {
+pub(crate) fn wait_published(scenario: &mut Scenario, host: &Host) {
     let left = "SELECT count(*) FROM dead_letters WHERE published_at IS NULL";
     let published = wait_until("the dead letters to be published", LIMIT, || {
         scenario.ledger.number(left).ok().filter(|left| *left == 0)

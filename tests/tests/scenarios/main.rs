@@ -14,6 +14,7 @@ mod policy;
 mod prices;
 mod redis;
 mod refunds;
+mod replays;
 mod rules;
 mod servers;
 mod standins;

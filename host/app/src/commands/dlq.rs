@@ -1,135 +1,31 @@
 //! `tollgate dlq`
 
-use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::json;
-use tollgate_domain::dead::Code;
-use tollgate_ledger::{LetterFilter, StoredDeadLetter};
+mod changing;
+mod listing;
 
-use super::{load, open_ledger, runtime, unavailable};
-use crate::channels::rfc3339;
-use crate::cli::{Common, Dlq, DlqList, DlqShow};
-use crate::exit::{Exit, ExitError};
+use tollgate_ledger::LetterFilter;
+
+use crate::cli::{Dlq, DlqFilter};
+use crate::exit::Exit;
 
 pub(super) fn execute(command: &Dlq) -> anyhow::Result<Exit> {
     match command {
-        Dlq::List(arguments) => list(arguments),
-        Dlq::Show(arguments) => show(arguments),
+        Dlq::List(arguments) => listing::list(arguments),
+        Dlq::Show(arguments) => listing::show(arguments),
+        Dlq::Replay(arguments) => changing::replay(arguments),
+        Dlq::Drop(arguments) => changing::drop_them(arguments),
     }
 }
 
-fn list(arguments: &DlqList) -> anyhow::Result<Exit> {
-    let filter = LetterFilter {
-        topic: arguments.topic.clone(),
-        code: arguments.code.clone(),
-        limit: arguments.limit as usize,
+fn letter_filter(given: &DlqFilter) -> LetterFilter {
+    LetterFilter {
+        topic: given.topic.clone(),
+        partition: given.partition,
+        offset: given.offset,
+        code: given.code.clone(),
+        campaign: given.campaign.clone(),
+        since_us: given.since.map(jiff::Timestamp::as_microsecond),
+        until_us: given.until.map(jiff::Timestamp::as_microsecond),
         ..LetterFilter::default()
-    };
-    let letters = read(&arguments.common, &filter)?;
-    if arguments.json {
-        let letters: Vec<_> = letters.iter().map(to_json).collect();
-        println!("{}", serde_json::to_string_pretty(&letters)?);
-        return Ok(Exit::Ok);
-    }
-    let mut table = Table::new();
-    table
-        .load_preset(presets::UTF8_BORDERS_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["since", "topic", "partition", "offset", "code", "what is wrong"]);
-    for letter in &letters {
-        table.add_row([
-            rfc3339(letter.created_at_us),
-            letter.topic.clone(),
-            letter.partition.to_string(),
-            letter.offset.to_string(),
-            letter.code.clone(),
-            letter.sentence.clone(),
-        ]);
-    }
-    println!("{table}");
-    println!("{} dead letters listed; `tollgate dlq show` tells more about one.", letters.len());
-    Ok(Exit::Ok)
-}
-
-fn show(arguments: &DlqShow) -> anyhow::Result<Exit> {
-    let DlqShow { common, topic, partition, offset } = arguments;
-    let filter = LetterFilter {
-        topic: Some(topic.clone()),
-        partition: Some(*partition),
-        offset: Some(*offset),
-        limit: usize::MAX,
-        ..LetterFilter::default()
-    };
-    let letters = read(common, &filter)?;
-    if letters.is_empty() {
-        let sentence = format!("{topic} partition {partition} offset {offset} is no dead letter");
-        return Err(ExitError::new(Exit::Findings, sentence).into());
-    }
-    // A topic that was created again can have the same offset twice.
-    letters.iter().for_each(print);
-    Ok(Exit::Ok)
-}
-
-fn read(common: &Common, filter: &LetterFilter) -> anyhow::Result<Vec<StoredDeadLetter>> {
-    let config = load(common, None)?;
-    runtime()?.block_on(async {
-        let mut ledger = open_ledger(&config).await?;
-        Ok(ledger.dead_letters(filter).await.map_err(|error| unavailable(&error))?)
-    })
-}
-
-fn print(letter: &StoredDeadLetter) {
-    let (topic, partition, offset) = (&letter.topic, letter.partition, letter.offset);
-    println!("{topic} partition {partition} offset {offset} (incarnation {})", letter.incarnation);
-    println!("  what is wrong  {} at {}: {}", letter.code, letter.stage, letter.sentence);
-    if let Some(code) = Code::from_name(&letter.code) {
-        println!("  what to do     {}", code.hint());
-    }
-    println!("  since          {}", rfc3339(letter.created_at_us));
-    println!("  record's time  {}", record_time(letter));
-    if letter.generation > 0 {
-        println!("  rules          generation {}", letter.generation);
-    }
-    if let Some(key) = &letter.message_key {
-        println!("  key            {}", shown(key));
-    }
-    for (name, value) in &letter.headers {
-        let value = value.as_deref().map_or_else(|| "(none)".to_owned(), shown);
-        println!("  header         {name}: {value}");
-    }
-    println!("  value          {}\n", letter.payload.as_deref().map_or("(none)".into(), shown));
-}
-
-fn to_json(letter: &StoredDeadLetter) -> serde_json::Value {
-    let headers =
-        letter.headers.iter().map(|(name, value)| json!([name, value.as_deref().map(shown)]));
-    json!({
-        "topic": letter.topic,
-        "incarnation": letter.incarnation,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "code": letter.code,
-        "stage": letter.stage,
-        "sentence": letter.sentence,
-        "record_at": record_time(letter),
-        "created_at": rfc3339(letter.created_at_us),
-        "generation": letter.generation,
-        "key": letter.message_key.as_deref().map(shown),
-        "headers": headers.collect::<Vec<_>>(),
-        "value": letter.payload.as_deref().map(shown),
-    })
-}
-
-fn record_time(letter: &StoredDeadLetter) -> String {
-    match letter.record_at_ms {
-        ..0 => "(none)".to_owned(),
-        at_ms => rfc3339(at_ms.saturating_mul(1_000)),
-    }
-}
-
-/// Bytes as text; what is no text is shown as escapes.
-fn shown(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.escape_ascii().to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! `tollgate run`: wiring, in the order in which things start, and the drain, in the order in which they end.
 
 mod pipelines;
-mod settings;
+pub(super) mod settings;
 mod side;
 
 use std::sync::Arc;

@@ -29,6 +29,8 @@ pub struct Compensation {
 pub struct DeadLetters {
     pub publish: bool,
     pub topic_suffix: String,
+    pub halt_window: u32,
+    pub halt_percent: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

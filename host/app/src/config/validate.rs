@@ -19,7 +19,7 @@ pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
 
 fn ranges(config: &Config, errors: &mut ConfigErrors) {
     let Config { kafka, decode, ledger, batch, redis, rules, shutdown, .. } = config;
-    let Config { budget, compensation, decisions, notify, slack, .. } = config;
+    let Config { budget, compensation, dead_letters, decisions, notify, slack, .. } = config;
     let mut range = |key: &str, value: u64, lowest: u64, highest: u64| {
         if !(lowest..=highest).contains(&value) {
             errors.add(key, format!("is {value}, allowed is {lowest} to {highest}"));
@@ -71,6 +71,8 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     range("notify.retry_ms_max", notify.retry_ms_max.into(), retry_min, 86_400_000);
     range("notify.deadline_ms", notify.deadline_ms.into(), 100, 120_000);
     range("notify.dead_letters_every_s", notify.dead_letters_every_s.into(), 1, 86_400);
+    range("dead_letters.halt_window", dead_letters.halt_window.into(), 100, 1_000_000);
+    range("dead_letters.halt_percent", dead_letters.halt_percent.into(), 1, 100);
     range("slack.gap_ms", slack.gap_ms.into(), 0, 60_000);
     range("slack.digest_max", slack.digest_max.into(), 1, 24);
 }

@@ -7,4 +7,5 @@ pub mod hints;
 pub mod recovery;
 pub mod spend;
 pub mod stats;
+pub mod valve;
 pub mod writer;

@@ -1,6 +1,7 @@
 //! What to do when a batch was not written. Bad data is narrowed down to its click and becomes a dead letter; a
 //! change is read again; an outage is waited out. Which is which is decided here and nowhere else.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tollgate_domain::plan::Advance;
 use tollgate_domain::slice::Slice;
 use tollgate_ledger::LedgerError;
 
+use super::valve::Flood;
 use super::writer::{Abandoned, BatchError, Writer, expected_advances};
 
 /// Pauses between attempts: the first, and the longest.
@@ -37,6 +39,10 @@ impl Writer {
                 tracing::warn!(%error, "the host could not run a rule; trying again");
                 self.pause(attempt)?;
                 return Ok(slices);
+            }
+            BatchError::Flood(floods) => {
+                self.parts.stats.retried("DEAD_LETTER_FLOOD");
+                return Ok(self.cut_off(floods, slices));
             }
         };
         self.parts.stats.retried(error.code());
@@ -70,6 +76,42 @@ impl Writer {
                 Ok(slices)
             }
         }
+    }
+
+    /// Leaves what can be written before partitions are halted, and all other partitions.
+    fn cut_off(&mut self, floods: Vec<Flood>, mut slices: Vec<Slice>) -> Vec<Slice> {
+        for flood in floods {
+            slices = flood.cut_off(slices);
+            self.floods.retain(|known| known.source != flood.source);
+            self.floods.push(flood);
+        }
+        slices
+    }
+
+    /// Halts flooded partitions in the ledger, tells people, and drops whatever still comes from them. A partition that
+    /// somebody else has taken over floods there, too.
+    pub(super) fn halt_floods(&mut self) -> Result<(), Abandoned> {
+        let mut attempt = 0;
+        while let Some(flood) = self.floods.last() {
+            let (source, reason) = (Arc::clone(&flood.source), flood.halt().reason());
+            let message = flood.message(self.parts.clock.now_us());
+            match self.runtime.block_on(self.ledger.halt_held(&source, &reason, &message)) {
+                Ok(halted) => {
+                    let (partition, topic) = (source.partition, &*source.topic);
+                    tracing::error!(topic, partition, halted, reason, "dead letters flood");
+                    self.floods.pop();
+                    self.parts.gather.lose(&source);
+                    self.parts.lanes.fenced(&source);
+                    self.parts.outbox.notify_one();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a partition cannot be halted; trying again");
+                    let (is_outage, attempt) = (error.is_outage(), &mut attempt);
+                    if is_outage { self.reopen(attempt)? } else { self.pause(attempt)? }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes halves of what the database refuses; a single refused item becomes a dead letter.

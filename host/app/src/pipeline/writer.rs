@@ -25,6 +25,7 @@ use super::gather::{Gather, Gathered, Taken};
 use super::hints::{Hints, Wanted};
 use super::spend::SpendPublisher;
 use super::stats::{Stats, WritePath};
+use super::valve::{Flood, Valve, ValveLimits};
 use crate::records::{self, RecordEncoder};
 use crate::rules::{ActiveRules, RuleLoader};
 
@@ -43,6 +44,7 @@ pub struct WriterParts {
     pub loader: Arc<RuleLoader>,
     pub rules: ActiveRules,
     pub fence: FenceLimits,
+    pub valve: ValveLimits,
     /// Rows of one call of a rule at most.
     pub rule_rows_max: usize,
     /// Encodes what rules were given and answered; `None` when it is not kept.
@@ -66,6 +68,9 @@ pub struct Writer {
     pub(super) runtime: tokio::runtime::Runtime,
     pub(super) ledger: Ledger,
     pub(super) state: State,
+    pub(super) valve: Valve,
+    /// Partitions that are to be halted when what lies before the flood is written.
+    pub(super) floods: Vec<Flood>,
     clock_checked: Instant,
 }
 
@@ -84,6 +89,8 @@ pub(super) enum BatchError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Rule(#[from] RuleError),
+    #[error("too many records become dead letters")]
+    Flood(Vec<Flood>),
 }
 
 /// The host stops without having written the batch. Nothing is lost: the ledger knows where to go on.
@@ -103,8 +110,9 @@ impl Writer {
         };
         Engine::prepare_thread();
         let Some(ledger) = connect(&runtime, &parts) else { return };
-        let state = State::default();
-        let mut writer = Self { parts, runtime, ledger, state, clock_checked: Instant::now() };
+        let valve = Valve::new(parts.valve);
+        let (state, floods, clock_checked) = (State::default(), Vec::new(), Instant::now());
+        let mut writer = Self { parts, runtime, ledger, state, valve, floods, clock_checked };
         writer.check_clock();
         writer.charge_all();
     }
@@ -139,8 +147,13 @@ impl Writer {
         }
     }
 
-    /// Charges slices, whatever it takes.
-    pub(super) fn charge(&mut self, mut slices: Vec<Slice>) -> Result<(), Abandoned> {
+    /// Charges slices, whatever it takes. What floods the dead letters is halted where the flood begins.
+    pub(super) fn charge(&mut self, slices: Vec<Slice>) -> Result<(), Abandoned> {
+        self.charge_slices(slices)?;
+        self.halt_floods()
+    }
+
+    fn charge_slices(&mut self, mut slices: Vec<Slice>) -> Result<(), Abandoned> {
         let mut attempt = 0;
         let mut path = self.first_path();
         self.state.book.unknown.clear();
@@ -173,13 +186,14 @@ impl Writer {
         let outcome = self.decide_and_apply(batch);
         let decision = match outcome {
             Ok(decision) => decision,
-            Err(BatchError::Rule(error)) => {
+            Err(error @ (BatchError::Rule(_) | BatchError::Flood(_))) => {
                 self.runtime.block_on(self.ledger.rollback())?;
-                return Err(error.into());
+                return Err(error);
             }
             Err(error) => return Err(error),
         };
         self.state.book.absorb(&decision.plan);
+        self.valve.committed(&decision.plan);
         self.after_commit(&decision, started.elapsed(), path);
         Ok(())
     }
@@ -233,6 +247,10 @@ impl Writer {
         };
         let mut decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
         drop(resolved);
+        let floods = self.valve.floods(&decision.plan);
+        if !floods.is_empty() {
+            return Err(BatchError::Flood(floods));
+        }
         let transcript = decision.transcript.take().map(Transcript::Clicks);
         decision.plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
         self.runtime.block_on(self.ledger.apply(&decision.plan))?;
@@ -299,7 +317,7 @@ fn connect(runtime: &tokio::runtime::Runtime, parts: &WriterParts) -> Option<Led
 }
 
 /// Reads campaigns that the book does not have. What the ledger does not have either is unknown for this batch.
-async fn read_campaigns(
+pub(crate) async fn read_campaigns(
     ledger: &mut Ledger,
     book: &mut Book,
     missing: &Missing,

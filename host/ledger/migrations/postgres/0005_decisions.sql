@@ -15,6 +15,8 @@ CREATE TABLE decision_records (
   topic            text COLLATE "C" NOT NULL,
   lead_topic       text COLLATE "C",
   body             bytea,
+  -- Of dead letters that were decided on again: it lies within the span of the batch that they came in.
+  replay           boolean NOT NULL DEFAULT false,
   CONSTRAINT decision_records_body CHECK ((body IS NULL) = (lead_topic IS NOT NULL))
 ) PARTITION BY RANGE (decided_at);
 ALTER TABLE decision_records ALTER COLUMN body SET STORAGE EXTERNAL;

@@ -15,6 +15,8 @@ CREATE TABLE decision_records (
   topic            TEXT NOT NULL,
   lead_topic       TEXT,
   body             BLOB,
+  -- Of dead letters that were decided on again: it lies within the span of the batch that they came in.
+  replay           INTEGER NOT NULL DEFAULT 0,
   CONSTRAINT decision_records_body CHECK ((body IS NULL) = (lead_topic IS NOT NULL))
 ) STRICT;
 -- The first span of a partition that ends behind an offset is the only one that can hold it.

@@ -95,7 +95,7 @@ WITH counted AS (
   SELECT d.topic, d.kafka_partition, d.incarnation, 0, 0, 0, count(*)
   FROM dead_letters d LEFT JOIN compensations c ON c.topic = d.topic AND c.incarnation = d.incarnation
     AND c.kafka_partition = d.kafka_partition AND c.kafka_offset = d.kafka_offset
-  WHERE c.id IS NULL GROUP BY d.topic, d.kafka_partition, d.incarnation
+  WHERE c.id IS NULL AND d.replayed_at IS NULL GROUP BY d.topic, d.kafka_partition, d.incarnation
 ), summed AS (
   SELECT topic, part, incarnation, sum(charged) AS charged, sum(dead) AS dead, sum(rows_) AS rows_,
     sum(letters) AS letters
@@ -117,7 +117,8 @@ SELECT (SELECT count(*) FROM dead_letters), count(*),
   min(d.topic || ' ' || CAST(d.kafka_partition AS TEXT) || ' ' || CAST(d.kafka_offset AS TEXT))
 FROM dead_letters d JOIN ad_balance_histories h
   ON h.kafka_partition = d.kafka_partition AND h.kafka_offset = d.kafka_offset AND h.incarnation = d.incarnation
-  AND h.kafka_topic = d.topic AND h.budget_day >= {day:$1}",
+  AND h.kafka_topic = d.topic AND h.budget_day >= {day:$1}
+WHERE d.replayed_at IS NULL",
     },
     Claim {
         name: "chain",

@@ -141,7 +141,7 @@ WITH looked AS (
   SELECT c.id, c.state, d.code, CASE WHEN c.state IN ('REJECTED', 'EXPIRED') THEN d.code IS NOT NULL
     ELSE d.code IS NULL END AS good
   FROM compensations c LEFT JOIN dead_letters d ON d.topic = c.topic AND d.incarnation = c.incarnation
-    AND d.kafka_partition = c.kafka_partition AND d.kafka_offset = c.kafka_offset
+    AND d.kafka_partition = c.kafka_partition AND d.kafka_offset = c.kafka_offset AND d.replayed_at IS NULL
   WHERE $2 = '' OR c.advertiser_id = $2
 )
 SELECT count(*), CAST(coalesce(sum(CASE WHEN good THEN 0 ELSE 1 END), 0) AS BIGINT),

@@ -84,6 +84,7 @@ impl Dialect for PgConnection {
         day: ("(DATE '1970-01-01' + CAST(", " AS integer))"),
         unhex: ("decode(", ", 'hex')"),
         bytes: ("convert_to(", ", 'UTF8')"),
+        digest: ("md5(", ")"),
         share: "FOR SHARE",
         lock: "FOR NO KEY UPDATE",
         lock_free: "FOR NO KEY UPDATE SKIP LOCKED",

@@ -47,6 +47,15 @@ pub(crate) async fn load(conn: &mut PgConnection, keys: Keys<'_>) -> Result<Rows
 /// Begins a transaction and locks progress, balances and days, in this order.
 pub(crate) async fn lock(conn: &mut PgConnection, group: &str, keys: LockKeys<'_>) -> Result<Rows> {
     conn.begin().await?;
+    lock_inside(conn, group, keys).await
+}
+
+/// As `lock`, in the open transaction. Without partitions the generation is not verified.
+pub(crate) async fn lock_inside(
+    conn: &mut PgConnection,
+    group: &str,
+    keys: LockKeys<'_>,
+) -> Result<Rows> {
     let advances = AdvanceColumns::new(keys.advances);
     let days = DayKeyColumns::new(keys.days);
     let rows =

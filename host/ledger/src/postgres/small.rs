@@ -24,12 +24,12 @@ const APPLY: &str = "SELECT tollgate_record_v1(
     $2, $3, $4, $6, $7, $8, $38)";
 
 /// The rare part runs last, because it takes the other parts' answer as its first argument.
-const APPLY_WITH_RARE: &str = "SELECT tollgate_rare_v1(tollgate_record_v1(
+const APPLY_WITH_RARE: &str = "SELECT tollgate_rare_v2(tollgate_record_v1(
     tollgate_apply_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
       $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37),
     $2, $3, $4, $6, $7, $8, $38),
     $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61,
-    $62, $63, $64, $65, $66, $67, $68, $69)";
+    $62, $63, $64, $65, $66, $67, $68, $69, $70)";
 
 /// Writes everything, or everything but the history.
 pub(crate) async fn write(
@@ -163,4 +163,5 @@ fn bind_dead<'q>(query: Statement<'q>, dead: &'q [DeadLetter], plan: &Plan<'_>) 
         .bind(dead.iter().map(|d| d.payload.as_deref()).collect::<Vec<_>>())
         .bind(dead.iter().map(|d| headers_json(&d.headers)).collect::<Vec<_>>())
         .bind(dead.iter().map(|d| d.generation as i64).collect::<Vec<_>>())
+        .bind(dead.iter().map(|d| d.campaign.as_deref()).collect::<Vec<_>>())
 }

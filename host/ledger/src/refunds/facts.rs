@@ -11,9 +11,9 @@ use tollgate_domain::refund::{MatchedCharge, RefundFacts};
 use tollgate_domain::slice::Source;
 
 use crate::campaign::{COLUMNS, campaign_row};
-use crate::dialect::{Cells, Dialect, clock_us, ids, one, rows, texts};
+use crate::dialect::{Arg, Cells, Dialect, clock_us, ids, one, rows, texts};
 use crate::error::{LedgerError, Result};
-use crate::refund_rows::WaitingCompensation;
+use crate::refund_rows::{DeadLetterKey, WaitingCompensation};
 use crate::shape::{day_state, headers_of};
 
 const WAITING: &str = "
@@ -21,7 +21,16 @@ SELECT id, topic, incarnation, kafka_partition, kafka_offset, advertiser_id, cam
   coalesce(device_id, ''), duplicate_count, claimed_micros, CAST(timestamps AS TEXT), detection_window, reason,
   compensation_type, {us:occurred_at}, record_at_ms, message_key, payload, CAST(headers AS TEXT), {us:received_at},
   looks
-FROM compensations WHERE state = 'WAITING' AND next_look_at <= {now} ORDER BY next_look_at, id LIMIT $1";
+FROM compensations WHERE state = 'WAITING' AND ";
+
+const DUE: &str = "next_look_at <= {now} ORDER BY next_look_at, id LIMIT $1";
+
+/// The records of dead letters.
+const OF_LETTERS: &str = "id IN (
+  SELECT c.id FROM {elements:$1} AS e JOIN compensations c ON c.topic = CAST(e.value ->> 'topic' AS TEXT)
+    AND c.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
+    AND c.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
+    AND c.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT))";
 
 const LOCK: &str = "
 SELECT {us:received_at} FROM compensations WHERE id = $1 AND state = 'WAITING' AND looks = $2 {lock_free}";
@@ -45,7 +54,35 @@ pub(super) async fn waiting<D: Dialect>(
     limit: usize,
 ) -> Result<Vec<WaitingCompensation>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = rows(conn, WAITING, &[limit.into()]).await?;
+    with_campaigns(conn, DUE, limit.into()).await
+}
+
+/// Those that are records of dead letters, whenever they are due.
+pub(super) async fn waiting_of<D: Dialect>(
+    conn: &mut D,
+    letters: &[DeadLetterKey],
+) -> Result<Vec<WaitingCompensation>> {
+    let letters = serde_json::json!(letters).to_string();
+    with_campaigns(conn, &format!("{OF_LETTERS} ORDER BY id"), (&letters).into()).await
+}
+
+pub(super) async fn states_of<D: Dialect>(
+    conn: &mut D,
+    letters: &[DeadLetterKey],
+) -> Result<Vec<(String, i64)>> {
+    let letters = serde_json::json!(letters).to_string();
+    let sql =
+        format!("SELECT state, count(*) FROM compensations WHERE {OF_LETTERS} GROUP BY state");
+    let found = rows(conn, &sql, &[(&letters).into()]).await?;
+    Ok(found.iter().map(|row| (row.cell(0), row.cell(1))).collect())
+}
+
+async fn with_campaigns<D: Dialect>(
+    conn: &mut D,
+    which: &str,
+    argument: Arg<'_>,
+) -> Result<Vec<WaitingCompensation>> {
+    let found = rows(conn, &format!("{WAITING}{which}"), &[argument]).await?;
     let mut waiting: Vec<_> = found.iter().map(waiting_row).collect::<Result<_>>()?;
     let wanted: Vec<_> = waiting.iter().map(|one| one.row.event.campaign.clone()).collect();
     let sql = format!("SELECT {COLUMNS} FROM campaigns WHERE campaign_id IN {{keys:$1}}");

@@ -42,12 +42,17 @@ SELECT CAST(e.value ->> 'topic' AS TEXT), CAST(e.value ->> 'incarnation' AS INTE
   CAST(e.value ->> 'partition' AS INTEGER), CAST(e.value ->> 'offset' AS BIGINT), CAST($2 AS BIGINT)
 FROM {elements:$1} AS e WHERE true ON CONFLICT DO NOTHING";
 
+/// One that was replayed and fails again is the same dead letter.
 const DEAD_LETTER: &str = "
 INSERT INTO dead_letters (topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence, record_at_ms,
-  message_key, payload, headers, generation)
-SELECT c.topic, c.incarnation, c.kafka_partition, c.kafka_offset, $2, $3, $4, c.record_at_ms, c.message_key,
-  {bytes:c.payload}, c.headers, $5
-FROM compensations c WHERE c.id = $1";
+  campaign_id, message_key, payload, headers, generation)
+SELECT c.topic, c.incarnation, c.kafka_partition, c.kafka_offset, $2, $3, $4, c.record_at_ms, c.campaign_id,
+  c.message_key, {bytes:c.payload}, c.headers, $5
+FROM compensations c WHERE c.id = $1
+ON CONFLICT (topic, incarnation, kafka_partition, kafka_offset) DO UPDATE SET
+  code = excluded.code, stage = excluded.stage, sentence = excluded.sentence, generation = excluded.generation,
+  campaign_id = excluded.campaign_id, attempts = dead_letters.attempts + 1, replayed_at = NULL
+WHERE dead_letters.replayed_at IS NOT NULL";
 
 /// A span of one offset.
 const RECORD: &str = "
@@ -155,5 +160,9 @@ async fn dead_letter<D: Dialect>(conn: &mut D, compensation: i64, dead: &DeadLet
         (&sentence).into(),
         (dead.generation as i64).into(),
     ];
-    change(conn, DEAD_LETTER, &args).await.map(drop)
+    if change(conn, DEAD_LETTER, &args).await? == 1 {
+        return Ok(());
+    }
+    let sentence = format!("compensation {compensation} waits and has a dead letter that is open");
+    Err(LedgerError::Unexpected(sentence))
 }

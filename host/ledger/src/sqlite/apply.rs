@@ -190,8 +190,8 @@ async fn dead_letters(
     for dead in &plan.dead {
         sqlx::query(
             "INSERT INTO dead_letters (topic, incarnation, kafka_partition, kafka_offset, code, stage, sentence,
-               record_at_ms, message_key, payload, headers, generation)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               record_at_ms, message_key, payload, headers, generation, campaign_id)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&*dead.topic)
         .bind(incarnation(dead, plan))
@@ -205,6 +205,7 @@ async fn dead_letters(
         .bind(dead.payload.as_deref())
         .bind(headers_json(&dead.headers))
         .bind(dead.generation as i64)
+        .bind(dead.campaign.as_deref())
         .execute(&mut *conn)
         .await?;
     }

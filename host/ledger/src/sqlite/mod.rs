@@ -87,6 +87,7 @@ impl Dialect for SqliteConnection {
         day: ("date((", ") * 86400, 'unixepoch')"),
         unhex: ("unhex(", ")"),
         bytes: ("CAST(", " AS BLOB)"),
+        digest: ("", ""),
         // A transaction that writes has the whole file.
         share: "",
         lock: "",

@@ -54,6 +54,15 @@ pub(crate) async fn lock(
     keys: LockKeys<'_>,
 ) -> Result<Rows> {
     conn.begin().await?;
+    lock_inside(conn, group, keys).await
+}
+
+/// As `lock`, in the open transaction.
+pub(crate) async fn lock_inside(
+    conn: &mut SqliteConnection,
+    group: &str,
+    keys: LockKeys<'_>,
+) -> Result<Rows> {
     advance::verify(conn, group, keys.generation, keys.advances).await?;
     load(conn, Keys { advertisers: keys.advertisers, days: keys.days }).await
 }

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 use tollgate_ledger::{Ledger, LedgerConfig};
 use tollgate_stream::{Lanes, StreamConfig};
 
-use super::settings::{compensation_stream, fence_limits, owner, recorder, stream_config};
+use super::settings::{
+    compensation_stream, fence_limits, owner, recorder, stream_config, valve_limits,
+};
 use super::side::Shared;
 use super::{Host, ledger_config, unavailable};
 use crate::pipeline::gather::Gather;
@@ -136,6 +138,7 @@ impl Way {
             loader: Arc::clone(&host.loader),
             rules,
             fence,
+            valve: valve_limits(config),
             rule_rows_max: config.rules.rows_max as usize,
             recorder: recorder(config)?,
             clock: shared.clock.clone(),

@@ -4,10 +4,12 @@ use anyhow::Context as _;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::{self, Micros};
+use tollgate_domain::refund::RefundLimits;
 use tollgate_domain::slice::Reading;
 use tollgate_stream::{FirstSight, StreamConfig};
 
 use crate::config::{self, Config};
+use crate::pipeline::valve::ValveLimits;
 use crate::records::RecordEncoder;
 
 /// Name of this process for people who look at the ledger.
@@ -17,7 +19,7 @@ pub(super) fn owner() -> String {
 }
 
 /// How clicks are read.
-pub(super) fn stream_config(config: &Config) -> StreamConfig {
+pub(in crate::commands) fn stream_config(config: &Config) -> StreamConfig {
     let (kafka, decode) = (&config.kafka, &config.decode);
     StreamConfig {
         brokers: kafka.brokers.clone(),
@@ -42,7 +44,7 @@ pub(super) fn stream_config(config: &Config) -> StreamConfig {
 }
 
 /// How compensations are read.
-pub(super) fn compensation_stream(config: &Config) -> StreamConfig {
+pub(in crate::commands) fn compensation_stream(config: &Config) -> StreamConfig {
     let settings = &config.compensation;
     StreamConfig {
         group: settings.group.clone(),
@@ -62,8 +64,21 @@ fn first_sight(wanted: config::FirstSight) -> FirstSight {
     }
 }
 
+/// How long compensations wait.
+pub(in crate::commands) fn refund_limits(config: &Config) -> RefundLimits {
+    let us = |seconds: u32| i64::from(seconds) * 1_000_000;
+    let settings = &config.compensation;
+    RefundLimits { settle_us: us(settings.settle_s), expire_us: us(settings.expire_s) }
+}
+
+/// When dead letters halt a partition.
+pub(super) fn valve_limits(config: &Config) -> ValveLimits {
+    let settings = &config.dead_letters;
+    ValveLimits { window: settings.halt_window, percent: settings.halt_percent }
+}
+
 /// The money fence.
-pub(super) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
+pub(in crate::commands) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
     let fence = &config.fence;
     let floor = money::parse_scaled(&fence.pause_floor).context("fence.pause_floor")?;
     Ok(FenceLimits {
@@ -73,7 +88,7 @@ pub(super) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
 }
 
 /// What encodes the records of decisions; `None` when they are not wanted.
-pub(super) fn recorder(config: &Config) -> anyhow::Result<Option<RecordEncoder>> {
+pub(in crate::commands) fn recorder(config: &Config) -> anyhow::Result<Option<RecordEncoder>> {
     let is_wanted = config.decisions.retention_days > 0;
     is_wanted.then(RecordEncoder::new).transpose().context("records of decisions")
 }

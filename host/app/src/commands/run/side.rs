@@ -8,11 +8,10 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tollgate_domain::refund::RefundLimits;
 use tollgate_ledger::{Ledger, LedgerConfig};
 use tollgate_stream::Publisher;
 
-use super::settings::{fence_limits, owner, recorder};
+use super::settings::{fence_limits, owner, recorder, refund_limits};
 use super::{Host, ledger_config};
 use crate::dead_letters::{self, DeadLetterParts};
 use crate::looks::{self, LookParts};
@@ -123,15 +122,11 @@ impl SideTasks {
         shared: &Shared,
     ) -> anyhow::Result<()> {
         let settings = &host.config.compensation;
-        let us = |seconds: u32| i64::from(seconds) * 1_000_000;
         let refund = RefundParts {
             ledger: ledger_config(&host.config),
             loader: Arc::clone(&host.loader),
             rule: host.loader.load_refunder(ledger).await?,
-            limits: RefundLimits {
-                settle_us: us(settings.settle_s),
-                expire_us: us(settings.expire_s),
-            },
+            limits: refund_limits(&host.config),
             fence: fence_limits(&host.config)?,
             stats: Arc::clone(&shared.stats),
             arrived: Arc::clone(&shared.compensations),

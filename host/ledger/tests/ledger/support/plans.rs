@@ -224,6 +224,7 @@ pub(crate) fn with_rare_parts(plan: &mut Plan<'_>) {
         partition: advance.source.partition,
         offset,
         record_at_ms: -1,
+        campaign: None,
         key: None,
         payload: Some(vec![0, 0xff, b'x']),
         headers: vec![("h".into(), Some(vec![1, 2])), ("n".into(), None)],

@@ -164,6 +164,7 @@ pub(crate) fn rejected(waiting: &WaitingCompensation, generation: u64) -> Refund
         partition: row.source.partition,
         offset: row.offset,
         record_at_ms: row.record_at_ms,
+        campaign: Some(row.event.campaign.clone()),
         key: row.key.clone(),
         payload: Some(row.payload.clone().into_bytes()),
         headers: row.headers.clone(),
