@@ -27,6 +27,8 @@ mod rows;
 mod rules;
 mod shape;
 mod sqlite;
+mod watch;
+mod watch_rows;
 
 use std::sync::Arc;
 
@@ -50,6 +52,10 @@ pub use rows::{
     NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
 };
 pub use session::Database;
+pub use watch_rows::{
+    ClickCount, DuplicateRate, DuplicateRates, Finding, Lap, RateFilter, RateScope, WatchState,
+    Window,
+};
 
 use config::Address;
 

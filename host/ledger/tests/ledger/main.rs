@@ -11,3 +11,4 @@ mod race;
 mod refunds;
 mod rules;
 mod support;
+mod watch;
