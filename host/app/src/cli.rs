@@ -31,6 +31,9 @@ pub enum Command {
     /// Look at dead letters: what could not be charged or paid.
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Show how many of the charged clicks were duplicates, by advertiser and campaign, the highest rates first. A
+    /// duplicate is a charge that a refund gave back; like a click it counts at the click's own timestamp.
+    Duplicates(Duplicates),
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +164,41 @@ pub struct DlqShow {
     pub partition: i32,
     #[arg(long)]
     pub offset: i64,
+}
+
+#[derive(Debug, Args)]
+pub struct Duplicates {
+    #[command(flatten)]
+    pub common: Common,
+    /// Only of this advertiser.
+    #[arg(long, value_name = "ID")]
+    pub advertiser: Option<String>,
+    /// Only of this campaign.
+    #[arg(long, value_name = "ID")]
+    pub campaign: Option<String>,
+    /// Only this window; it ends when the ledger was last watched completely.
+    #[arg(long, value_enum)]
+    pub window: Option<WindowChoice>,
+    /// Most advertisers, and most campaigns, of each window.
+    #[arg(long, default_value_t = 20)]
+    pub top: u32,
+    /// Leave out whoever has fewer clicks in a window.
+    #[arg(long, default_value_t = 1)]
+    pub clicks_min: u32,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WindowChoice {
+    #[value(name = "5m")]
+    FiveMinutes,
+    #[value(name = "1h")]
+    Hour,
+    #[value(name = "1d")]
+    Day,
 }
 
 #[derive(Debug, Args)]

@@ -17,3 +17,4 @@ pub mod refunds;
 pub mod relay;
 pub mod rules;
 pub mod telemetry;
+pub mod watch;

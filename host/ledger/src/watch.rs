@@ -55,7 +55,8 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be written.
     pub async fn record_audit(&mut self, report: &AuditReport) -> Result<()> {
-        operation!(self, idle, run, |conn, _| findings::record_audit(conn, report))
+        let failed = findings::failed(report);
+        operation!(self, idle, run, |conn, _| findings::record_audit(conn, &failed))
     }
 
     /// Places where the ledger does not add up, oldest first.

@@ -16,3 +16,4 @@ mod refunds;
 mod rules;
 mod servers;
 mod standins;
+mod watch;

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod dlq;
+mod duplicates;
 mod migrate;
 mod outbox;
 mod partition;
@@ -30,6 +31,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Partition(command) => partition::execute(&command),
         Command::Outbox(command) => outbox::execute(&command),
         Command::Dlq(command) => dlq::execute(&command),
+        Command::Duplicates(arguments) => duplicates::execute(&arguments),
     }
 }
 

@@ -57,16 +57,13 @@ pub(super) async fn settle<D: Dialect>(
     let sql =
         "SELECT id, claim, subject FROM audit_findings WHERE source = $1 AND cleared_at IS NULL";
     let known = rows(conn, sql, &[source.into()]).await?;
-    let is_wrong: BTreeSet<_> = wrong.iter().map(|one| (&*one.claim, &*one.subject)).collect();
-    let (mut still, mut cleared) = (BTreeSet::new(), Vec::new());
-    for row in &known {
-        let (claim, subject): (String, String) = (row.cell(1), row.cell(2));
-        if is_wrong.contains(&(&*claim, &*subject)) {
-            still.insert((claim, subject));
-        } else {
-            cleared.push(row.cell::<i64>(0));
-        }
-    }
+    let key = |row: &D::Row| (row.cell::<String>(1), row.cell::<String>(2));
+    let is_wrong: BTreeSet<_> =
+        wrong.iter().map(|one| (one.claim.clone(), one.subject.clone())).collect();
+    let (still, over): (Vec<_>, Vec<_>) =
+        known.iter().partition(|row| is_wrong.contains(&key(row)));
+    let still: BTreeSet<_> = still.into_iter().map(key).collect();
+    let cleared: Vec<i64> = over.into_iter().map(|row| row.cell(0)).collect();
     if !cleared.is_empty() {
         let sql = "UPDATE audit_findings SET cleared_at = {now} WHERE id IN {ids:$1}";
         change(conn, sql, &[(&ids(&cleared)).into()]).await?;
@@ -131,34 +128,33 @@ async fn insert<D: Dialect>(
 
 /// The failed checks of a full audit as findings. When everything is right and the watch says otherwise, somebody has
 /// mended what it had read before, so it begins anew.
-pub(super) async fn record_audit<D: Dialect>(conn: &mut D, report: &AuditReport) -> Result<()> {
+pub(super) async fn record_audit<D: Dialect>(conn: &mut D, failed: &[Mismatch]) -> Result<()> {
     conn.begin().await?;
-    let written = record_inside(conn, report).await;
+    let written = record_inside(conn, failed).await;
     ended(conn, written).await
 }
 
-async fn record_inside<D: Dialect>(conn: &mut D, report: &AuditReport) -> Result<()> {
+async fn record_inside<D: Dialect>(conn: &mut D, failed: &[Mismatch]) -> Result<()> {
     // A lap that is under way has seen the sums as they were.
     let sql = "UPDATE watch_state SET audited_at = {now}, lap = lap + 1";
     change(conn, sql, &[]).await?;
     let now_us = clock_us(conn).await?;
-    let wrong: Vec<_> = report.checks.iter().filter(|check| !check.ok).map(of_check).collect();
-    settle(conn, "AUDIT", &wrong, now_us).await?;
-    if wrong.is_empty() && count(conn).await? > 0 {
-        for sql in BEGIN_ANEW {
-            change(conn, sql, &[]).await?;
-        }
-    }
-    Ok(())
+    settle(conn, "AUDIT", failed, now_us).await?;
+    if failed.is_empty() && count(conn).await? > 0 { begin_anew(conn).await } else { Ok(()) }
 }
 
-const BEGIN_ANEW: &[&str] = &[
-    "DELETE FROM watch_marks",
-    "DELETE FROM watch_balances",
-    "DELETE FROM watch_days",
-    "DELETE FROM click_minutes",
-    "UPDATE compensations SET watched = false WHERE watched",
-];
+/// Forgets what was watched; the next laps read it again.
+async fn begin_anew<D: Dialect>(conn: &mut D) -> Result<()> {
+    change(conn, "DELETE FROM watch_marks", &[]).await?;
+    change(conn, "DELETE FROM watch_balances", &[]).await?;
+    change(conn, "DELETE FROM watch_days", &[]).await?;
+    change(conn, "DELETE FROM click_minutes", &[]).await?;
+    change(conn, "UPDATE compensations SET watched = false WHERE watched", &[]).await.map(drop)
+}
+
+pub(super) fn failed(report: &AuditReport) -> Vec<Mismatch> {
+    report.checks.iter().filter(|check| !check.ok).map(of_check).collect()
+}
 
 fn of_check(check: &Check) -> Mismatch {
     Mismatch {
