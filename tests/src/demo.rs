@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::mocking::MockCluster;
+use serde_json::Value;
 
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
@@ -105,7 +106,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let tally = Arc::new(Tally::default());
     let last = watch(&host, &brokers, &known, options, &tally, &mut story)?;
     let (messages, crossings, refunds) = story.end(Duration::from_secs(30))?;
-    let duplicates = duplicates(&host, last.charged)?;
+    let duplicates = duplicates(&host, &setup, last.charged)?;
     let status = host.terminate(Duration::from_secs(20))?;
     if !status.success() {
         bail!("the host ended with {status}");
@@ -128,14 +129,17 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(summary.exact())
 }
 
-/// The duplicate rate of the last hour, once the host's running audit has seen every click and every refund.
-fn duplicates(host: &Host, charged: i64) -> Result<DuplicateRate> {
+/// The duplicate rate of the last hour, once the host's running audit has seen every click.
+fn duplicates(host: &Host, setup: &Setup, charged: i64) -> Result<DuplicateRate> {
     let seen = |status: &Status| {
         let clicks = status.watch.duplicates.get(RATE_WINDOW).map(|rate| rate.clicks);
         status.watch.behind == Some(0) && clicks == Some(charged)
     };
-    let status = host.wait_status("the running audit", Duration::from_secs(30), seen)?;
-    Ok(status.watch.duplicates.get(RATE_WINDOW).copied().unwrap_or_default())
+    host.wait_status("the running audit", Duration::from_secs(30), seen)?;
+    // What the host shows may be older than the last refund.
+    let page = setup.run(&["duplicates", "--json", "--window", RATE_WINDOW])?;
+    let mut page: Value = serde_json::from_str(&page).context("read the duplicate rate")?;
+    serde_json::from_value(page["totals"][0].take()).context("read the duplicate rate")
 }
 
 /// The campaign that comes into the demo exhausted, as if a day had passed.
