@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::mocking::MockCluster;
+use serde_json::Value;
 
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
-use crate::harness::host::{Host, Setup, Status};
+use crate::harness::host::{DuplicateRate, Host, Setup, Status};
 use crate::harness::now_us;
 use crate::harness::topic::Sender;
 use crate::interrupt::on_interrupt;
@@ -50,6 +51,8 @@ const DEAD_LETTER_TOPICS: [(&str, i32); 2] = [("ad-events.dlq", 1), ("compensati
 const RATE_MAX: u32 = 2_000;
 /// Seconds after which a click that a compensation counts is taken to be lost.
 const SETTLE_S: &str = "5";
+/// Window of the duplicate rate that is shown.
+const RATE_WINDOW: &str = "1h";
 const CAMPAIGNS: usize = 40;
 const ADVERTISERS: usize = 12;
 const OPENING_MICROS: i64 = 50_000_000_000_000;
@@ -91,6 +94,7 @@ pub fn run(options: &Options) -> Result<bool> {
         .key("kafka.properties.\"fetch.wait.max.ms\"", "\"2\"")
         .compensations(COMPENSATION_TOPIC.0)
         .key("compensation.settle_s", SETTLE_S)
+        .key("audit.every_ms", "500")
         .dead_letter_topics();
     setup.migrate()?;
     let known = table(options);
@@ -102,6 +106,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let tally = Arc::new(Tally::default());
     let last = watch(&host, &brokers, &known, options, &tally, &mut story)?;
     let (messages, crossings, refunds) = story.end(Duration::from_secs(30))?;
+    let duplicates = duplicates(&host, &setup, last.charged)?;
     let status = host.terminate(Duration::from_secs(20))?;
     if !status.success() {
         bail!("the host ended with {status}");
@@ -114,6 +119,7 @@ pub fn run(options: &Options) -> Result<bool> {
         messages: &messages,
         crossings,
         refunds,
+        duplicates,
     };
     summary.print();
     if let Some(path) = &options.json {
@@ -121,6 +127,19 @@ pub fn run(options: &Options) -> Result<bool> {
             .with_context(|| format!("write {}", path.display()))?;
     }
     Ok(summary.exact())
+}
+
+/// The duplicate rate of the last hour, once the host's running audit has seen every click.
+fn duplicates(host: &Host, setup: &Setup, charged: i64) -> Result<DuplicateRate> {
+    let seen = |status: &Status| {
+        let clicks = status.watch.duplicates.get(RATE_WINDOW).map(|rate| rate.clicks);
+        status.watch.behind == Some(0) && clicks == Some(charged)
+    };
+    host.wait_status("the running audit", Duration::from_secs(30), seen)?;
+    // What the host shows may be older than the last refund.
+    let page = setup.run(&["duplicates", "--json", "--window", RATE_WINDOW])?;
+    let mut page: Value = serde_json::from_str(&page).context("read the duplicate rate")?;
+    serde_json::from_value(page["totals"][0].take()).context("read the duplicate rate")
 }
 
 /// The campaign that comes into the demo exhausted, as if a day had passed.

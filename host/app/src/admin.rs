@@ -17,11 +17,13 @@ use tollgate_stream::{Lanes, PartitionStatus, Status};
 
 use crate::metrics::Metric;
 use crate::pipeline::stats::{Figures, Latency, NearBudget, RuleCost, Stats};
+use crate::watch::{Board, WatchPage};
 
 /// What the pages are made from.
 pub struct Admin {
     pub prometheus: PrometheusHandle,
     pub stats: Arc<Stats>,
+    pub board: Arc<Board>,
     /// Becomes `Some` once the host has started.
     pub lanes: watch::Receiver<Option<Arc<Lanes>>>,
 }
@@ -38,6 +40,7 @@ struct StatusPage {
     refund_latency_ms: Latency,
     rules: std::collections::BTreeMap<&'static str, RuleCost>,
     near_budget: Vec<NearBudget>,
+    watch: WatchPage,
     lag: i64,
     partitions: Vec<PartitionLine>,
 }
@@ -91,7 +94,7 @@ async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
     if let Some(status) = &status {
         publish(status);
     }
-    admin.prometheus.render()
+    admin.prometheus.render() + &admin.board.metrics()
 }
 
 async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
@@ -106,6 +109,7 @@ async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
         refund_latency_ms: admin.stats.refund_latency(),
         rules: admin.stats.rule_costs(),
         near_budget: admin.stats.near_budget(),
+        watch: admin.board.page(),
         lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
         partitions: partitions.into_iter().map(PartitionLine::from).collect(),
     })
@@ -122,6 +126,7 @@ impl Admin {
         if self.stats.is_outage() {
             waiting.push("the ledger is not available".to_owned());
         }
+        waiting.extend(self.board.complaints());
         let Some(status) = status else {
             waiting.push("the host is starting".to_owned());
             return waiting;

@@ -36,6 +36,9 @@ pub enum Command {
     Explain(Explain),
     /// Print an advertiser's account on a budget day, checked against the ledger. Exit code 2 when it does not add up.
     Statement(StatementOf),
+    /// Show how many of the charged clicks were duplicates, by advertiser and campaign, the highest rates first. A
+    /// duplicate is a charge that a refund gave back; like a click it counts at the click's own timestamp.
+    Duplicates(Duplicates),
 }
 
 #[derive(Debug, Args)]
@@ -282,6 +285,41 @@ pub struct StatementOf {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Duplicates {
+    #[command(flatten)]
+    pub common: Common,
+    /// Only of this advertiser.
+    #[arg(long, value_name = "ID")]
+    pub advertiser: Option<String>,
+    /// Only of this campaign.
+    #[arg(long, value_name = "ID")]
+    pub campaign: Option<String>,
+    /// Only this window; it ends when the ledger was last watched completely.
+    #[arg(long, value_enum)]
+    pub window: Option<WindowChoice>,
+    /// Most advertisers, and most campaigns, of each window.
+    #[arg(long, default_value_t = 20)]
+    pub top: u32,
+    /// Leave out whoever has fewer clicks in a window.
+    #[arg(long, default_value_t = 1)]
+    pub clicks_min: u32,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WindowChoice {
+    #[value(name = "5m")]
+    FiveMinutes,
+    #[value(name = "1h")]
+    Hour,
+    #[value(name = "1d")]
+    Day,
 }
 
 #[derive(Debug, Args)]

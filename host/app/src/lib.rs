@@ -22,3 +22,4 @@ pub mod rules;
 pub mod statement;
 pub mod telemetry;
 pub mod upkeep;
+pub mod watch;

@@ -33,6 +33,14 @@ pub enum Metric {
     HistoryDaysAhead,
     DecisionRecordBytes,
     DecisionRecordsLost,
+    AuditFindings,
+    AuditWatchedRows,
+    AuditLaps,
+    AuditBehind,
+    AuditCaughtUpSeconds,
+    WindowClicks,
+    WindowDuplicates,
+    DuplicateRate,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -56,7 +64,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 50] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -85,6 +93,14 @@ impl Metric {
         Self::HistoryDaysAhead,
         Self::DecisionRecordBytes,
         Self::DecisionRecordsLost,
+        Self::AuditFindings,
+        Self::AuditWatchedRows,
+        Self::AuditLaps,
+        Self::AuditBehind,
+        Self::AuditCaughtUpSeconds,
+        Self::WindowClicks,
+        Self::WindowDuplicates,
+        Self::DuplicateRate,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -132,6 +148,14 @@ impl Metric {
             Self::HistoryDaysAhead => "tollgate_history_days_ahead",
             Self::DecisionRecordBytes => "tollgate_decision_record_bytes_total",
             Self::DecisionRecordsLost => "tollgate_decision_records_lost_total",
+            Self::AuditFindings => "tollgate_audit_findings",
+            Self::AuditWatchedRows => "tollgate_audit_watched_rows_total",
+            Self::AuditLaps => "tollgate_audit_laps_total",
+            Self::AuditBehind => "tollgate_audit_behind_offsets",
+            Self::AuditCaughtUpSeconds => "tollgate_audit_caught_up_seconds",
+            Self::WindowClicks => "tollgate_clicks",
+            Self::WindowDuplicates => "tollgate_duplicate_clicks",
+            Self::DuplicateRate => "tollgate_duplicate_rate_ppm",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -147,6 +171,12 @@ impl Metric {
             Self::Generation => "tollgate_rule_generation",
             Self::Ready => "tollgate_ready",
         }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        self.describe().2
     }
 
     fn describe(self) -> (Kind, Unit, &'static str) {
@@ -243,6 +273,38 @@ impl Metric {
                 Counter,
                 Unit::Count,
                 "decisions that were written without a record because it could not be encoded",
+            ),
+            Self::AuditFindings => (Gauge, Unit::Count, "places where the ledger does not add up"),
+            Self::AuditWatchedRows => {
+                (Counter, Unit::Count, "rows of history that the running audit has read")
+            }
+            Self::AuditLaps => (
+                Counter,
+                Unit::Count,
+                "laps of the running audit (label result: compared, behind, overtaken, failed)",
+            ),
+            Self::AuditBehind => (
+                Gauge,
+                Unit::Count,
+                "offsets that have their fate and that the running audit has not read yet",
+            ),
+            Self::AuditCaughtUpSeconds => {
+                (Gauge, Unit::Seconds, "age of the running audit's last complete view")
+            }
+            Self::WindowClicks => (
+                Gauge,
+                Unit::Count,
+                "clicks charged (label window: 5m, 1h, 1d), on the host that watches",
+            ),
+            Self::WindowDuplicates => (
+                Gauge,
+                Unit::Count,
+                "charges that refunds gave back as duplicates (label window), on the host that watches",
+            ),
+            Self::DuplicateRate => (
+                Gauge,
+                Unit::Count,
+                "duplicates of clicks in ppm, the highest only (labels scope: advertiser, campaign; id; window), on the host that watches",
             ),
             Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
             Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),

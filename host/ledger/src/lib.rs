@@ -34,6 +34,8 @@ mod shape;
 mod sqlite;
 mod statement;
 mod valve;
+mod watch;
+mod watch_rows;
 
 use std::sync::Arc;
 
@@ -65,6 +67,10 @@ pub use rows::{
 };
 pub use session::Database;
 pub use statement::{Adjustment, StatementLine, StatementRows};
+pub use watch_rows::{
+    ClickCount, DuplicateRate, DuplicateRates, Finding, Lap, RateFilter, RateScope, WatchState,
+    Window,
+};
 
 use config::Address;
 

@@ -18,6 +18,10 @@ use crate::outbox_rows::{
     Delivery, DeliveryFilter, DueRoute, Happenings, Looks, OutboxDepth, Sending, Which, Worded,
 };
 
+pub(crate) use alerts::write as tell;
+
+/// The row that says who is the relay.
+const LEASE: &str = "relay_lease";
 pub(crate) use sending::{COLUMNS, delivery_row};
 
 impl Ledger {
@@ -27,7 +31,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be written.
     pub async fn lead(&mut self, owner: &str, lease: Duration) -> Result<bool> {
-        operation!(self, idle, run, |conn, _| lead(conn, owner, lease))
+        operation!(self, idle, run, |conn, _| lead(conn, LEASE, owner, lease))
     }
 
     /// Gives the lease back, so that another host goes on at once. Nothing happens when another one has it.
@@ -35,7 +39,7 @@ impl Ledger {
     /// # Errors
     /// When the database cannot be written.
     pub async fn resign(&mut self, owner: &str) -> Result<()> {
-        operation!(self, idle, run, |conn, _| resign(conn, owner))
+        operation!(self, idle, run, |conn, _| resign(conn, LEASE, owner))
     }
 
     /// Happenings that nobody has worded yet, oldest first, and at most one of each kind, campaign and day, so that
@@ -151,16 +155,26 @@ impl Ledger {
     }
 }
 
-async fn lead<D: Dialect>(conn: &mut D, owner: &str, lease: Duration) -> Result<bool> {
-    // Whose lease is fresh is a matter of reading, so that neither the relay nor the others write at every turn.
-    let sql = "SELECT CASE WHEN owner = $1 THEN lease_until > {after:$2} ELSE lease_until > {now} END, owner = $1
-               FROM relay_lease";
-    let row = one(conn, sql, &[owner.into(), micros(lease / 2)]).await?;
+/// Takes or keeps the lease in the only row of a table.
+pub(crate) async fn lead<D: Dialect>(
+    conn: &mut D,
+    table: &str,
+    owner: &str,
+    lease: Duration,
+) -> Result<bool> {
+    // Whose lease is fresh is a matter of reading, so that neither the holder nor the others write at every turn.
+    let sql = format!(
+        "SELECT CASE WHEN owner = $1 THEN lease_until > {{after:$2}} ELSE lease_until > {{now}} END, owner = $1
+         FROM {table}"
+    );
+    let row = one(conn, &sql, &[owner.into(), micros(lease / 2)]).await?;
     if row.cell(0) {
         return Ok(row.cell(1));
     }
-    let sql = "UPDATE relay_lease SET owner = $1, lease_until = {after:$2} WHERE owner = $1 OR lease_until <= {now}";
-    Ok(change(conn, sql, &[owner.into(), micros(lease)]).await? == 1)
+    let sql = format!(
+        "UPDATE {table} SET owner = $1, lease_until = {{after:$2}} WHERE owner = $1 OR lease_until <= {{now}}"
+    );
+    Ok(change(conn, &sql, &[owner.into(), micros(lease)]).await? == 1)
 }
 
 pub(crate) async fn depth<D: Dialect>(conn: &mut D) -> Result<OutboxDepth> {
@@ -179,9 +193,9 @@ pub(crate) async fn depth<D: Dialect>(conn: &mut D) -> Result<OutboxDepth> {
     })
 }
 
-async fn resign<D: Dialect>(conn: &mut D, owner: &str) -> Result<()> {
-    let sql = "UPDATE relay_lease SET owner = '', lease_until = {now} WHERE owner = $1";
-    change(conn, sql, &[owner.into()]).await.map(drop)
+pub(crate) async fn resign<D: Dialect>(conn: &mut D, table: &str, owner: &str) -> Result<()> {
+    let sql = format!("UPDATE {table} SET owner = '', lease_until = {{now}} WHERE owner = $1");
+    change(conn, &sql, &[owner.into()]).await.map(drop)
 }
 
 /// Microseconds; what is beyond a century is a century, because instants end somewhere.

@@ -234,6 +234,54 @@ fn both_languages_say_the_same() {
 }
 
 #[test]
+fn an_advertiser_as_a_whole_is_named() {
+    let check = |kind: &str, campaign: &str, language: &str, title: &str, sentence: &str| {
+        let mut told = happening(kind);
+        told.campaign = campaign.to_owned();
+        (told.level_ppm, told.usage_ppm) = (100_000, 128_999);
+        (told.spent_micros, told.detail) = (None, "detail".to_owned());
+        let message = composed(&[("language", language.into())], &told).remove(0);
+        let body = format!("{sentence}\ndetail");
+        assert_eq!((message.title.as_str(), message.body), (title, body));
+    };
+    check(
+        "duplicates",
+        "",
+        "en",
+        "Many duplicate clicks: advertiser_50 (12.8 %)",
+        "12.8 % of the charged clicks of advertiser_50 were duplicates and were given back; from 10 % on this is told.",
+    );
+    check(
+        "duplicates",
+        "campaign_100",
+        "en",
+        "Many duplicate clicks: campaign_100 (12.8 %)",
+        "12.8 % of the charged clicks of campaign_100 of advertiser_50 were duplicates and were given back; from 10 % on this is told.",
+    );
+    check(
+        "duplicates",
+        "",
+        "ko",
+        "중복 클릭 증가: advertiser_50 (12.8 %)",
+        "광고주 advertiser_50의 과금 클릭 중 12.8%가 중복으로 확인되어 환불되었습니다. 기준은 10%입니다.",
+    );
+    check(
+        "audit",
+        "",
+        "en",
+        "Ledger does not add up: advertiser_50",
+        "The ledger does not add up for advertiser_50.",
+    );
+    check(
+        "audit",
+        "campaign_100",
+        "ko",
+        "원장 불일치: campaign_100",
+        "원장이 맞지 않습니다: 캠페인 campaign_100(광고주 advertiser_50).",
+    );
+}
+
+#[test]
 fn every_kind_has_words_without_any_facts() {
     for language in ["en", "ko"] {
         let mut titles = std::collections::BTreeSet::new();

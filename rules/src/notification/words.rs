@@ -44,11 +44,19 @@ pub(super) fn title(language: Language, happening: &Happening) -> String {
             let count = grouped(happening.count);
             language.of(format!(" ({count})"), format!(" ({count}건)"))
         }
+        Kind::DuplicateRate => format!(" ({} %)", percent(happening.usage_ppm)),
         _ => String::new(),
     };
-    let campaign = cut(&happening.campaign, ID_BYTES_MAX);
-    let colon = if campaign.is_empty() { "" } else { ": " };
-    format!("{what}{colon}{campaign}{more}")
+    let whom = match happening.kind {
+        // They may be about an advertiser as a whole.
+        Kind::DuplicateRate | Kind::AuditMismatch if happening.campaign.is_empty() => {
+            &happening.advertiser
+        }
+        _ => &happening.campaign,
+    };
+    let whom = cut(whom, ID_BYTES_MAX);
+    let colon = if whom.is_empty() { "" } else { ": " };
+    format!("{what}{colon}{whom}{more}")
 }
 
 fn usage(language: Language, happening: &Happening) -> String {
@@ -140,9 +148,12 @@ fn english(happening: &Happening) -> String {
             "events could not be processed and are kept as dead letters.",
         ),
         Kind::RefundFailed => count("A refund failed.", "refunds failed."),
-        Kind::DuplicateRate => {
-            count("A click was reported as a duplicate.", "clicks were reported as duplicates.")
-        }
+        Kind::DuplicateRate => format!(
+            "{} % of the charged clicks of {} were duplicates and were given back; from {level} % on \
+             this is told.",
+            percent(happening.usage_ppm),
+            english_whom(happening)
+        ),
         Kind::RuleFault => count("A rule failed.", "calls of a rule failed."),
         Kind::PauseRefused => format!(
             "A rule asked to pause {who} for a usage of {} %, which was refused: the ledger's own \
@@ -151,10 +162,9 @@ fn english(happening: &Happening) -> String {
             percent(happening.usage_ppm)
         ),
         Kind::DeliveryFailed => count("A message was given up.", "messages were given up."),
-        Kind::AuditMismatch => count(
-            "The ledger does not add up in one place.",
-            "places were found where the ledger does not add up.",
-        ),
+        Kind::AuditMismatch => {
+            format!("The ledger does not add up for {}.", english_whom(happening))
+        }
         Kind::PartitionHalted => {
             "A partition is not read any more: too many of its events became dead letters."
                 .to_owned()
@@ -170,6 +180,15 @@ fn english_who(happening: &Happening) -> String {
         (true, false) => format!("A campaign of {advertiser}"),
         (false, true) => campaign.into_owned(),
         (false, false) => format!("{campaign} of {advertiser}"),
+    }
+}
+
+/// A campaign, or an advertiser as a whole.
+fn english_whom(happening: &Happening) -> String {
+    match (happening.campaign.is_empty(), happening.advertiser.is_empty()) {
+        (true, true) => "one place".to_owned(),
+        (true, false) => cut(&happening.advertiser, ID_BYTES_MAX).into_owned(),
+        (false, _) => english_who(happening),
     }
 }
 
@@ -191,7 +210,11 @@ fn korean(happening: &Happening) -> String {
             format!("이벤트 {count}건을 처리하지 못해 데드레터로 보관했습니다.")
         }
         Kind::RefundFailed => format!("환불 {count}건이 실패했습니다."),
-        Kind::DuplicateRate => format!("중복으로 신고된 클릭이 {count}건 있습니다."),
+        Kind::DuplicateRate => format!(
+            "{}의 과금 클릭 중 {}%가 중복으로 확인되어 환불되었습니다. 기준은 {level}%입니다.",
+            korean_whom(happening),
+            percent(happening.usage_ppm)
+        ),
         Kind::RuleFault => format!("규칙 실행이 {count}회 실패했습니다."),
         Kind::PauseRefused => format!(
             "규칙이 소진율 {}%를 근거로 {who}의 일시중지를 요청했으나 거부되었습니다. \
@@ -200,7 +223,7 @@ fn korean(happening: &Happening) -> String {
             percent(happening.usage_ppm)
         ),
         Kind::DeliveryFailed => format!("알림 {count}건의 전송을 포기했습니다."),
-        Kind::AuditMismatch => format!("원장에서 맞지 않는 곳이 {count}건 발견되었습니다."),
+        Kind::AuditMismatch => format!("원장이 맞지 않습니다: {}.", korean_whom(happening)),
         Kind::PartitionHalted => "데드레터가 너무 많아 파티션 처리를 중단했습니다.".to_owned(),
     }
 }
@@ -213,6 +236,15 @@ fn korean_who(happening: &Happening) -> String {
         (true, false) => format!("광고주 {advertiser}의 캠페인"),
         (false, true) => format!("캠페인 {campaign}"),
         (false, false) => format!("캠페인 {campaign}(광고주 {advertiser})"),
+    }
+}
+
+/// A campaign, or an advertiser as a whole.
+fn korean_whom(happening: &Happening) -> String {
+    match (happening.campaign.is_empty(), happening.advertiser.is_empty()) {
+        (true, true) => "한 곳".to_owned(),
+        (true, false) => format!("광고주 {}", cut(&happening.advertiser, ID_BYTES_MAX)),
+        (false, _) => korean_who(happening),
     }
 }
 

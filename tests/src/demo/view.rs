@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Options;
 use super::story::{Crossings, Refunds};
-use crate::harness::host::Status;
+use crate::harness::host::{DuplicateRate, Status};
 use crate::harness::ledger::DeliveryRow;
 use crate::pace::Tally;
 
@@ -146,6 +146,7 @@ impl View {
                 money(refunds.micros),
                 refunds.waiting
             ),
+            duplicate_rate(status),
             format!("  budgets: {} warned, {} paused", status.warned, status.paused),
         ];
         for near in status.near_budget.iter().take(CAMPAIGNS_SHOWN) {
@@ -181,6 +182,8 @@ pub(super) struct Summary<'a> {
     pub(super) messages: &'a [DeliveryRow],
     pub(super) crossings: Crossings,
     pub(super) refunds: Refunds,
+    /// Of the last hour.
+    pub(super) duplicates: DuplicateRate,
 }
 
 impl Summary<'_> {
@@ -212,6 +215,9 @@ impl Summary<'_> {
             "refunds": self.refunds.paid,
             "refunded_micros": self.refunds.micros,
             "parked": self.refunds.parked,
+            "duplicates": self.duplicates.duplicates,
+            "duplicates_of_clicks": self.duplicates.clicks,
+            "duplicate_rate_ppm": self.duplicates.rate_ppm,
             "audit_exact": self.exact(),
             "p50_ms": status.latency_ms.p50,
             "p99_ms": status.latency_ms.p99,
@@ -233,6 +239,12 @@ impl Summary<'_> {
         row("refunds", tally.compensations(), self.refunds.paid);
         row("micros refunded", tally.claimed_micros(), self.refunds.micros);
         println!("  {:<22} {:>14}", "parked for a while", self.refunds.parked);
+        let DuplicateRate { clicks, duplicates, rate_ppm } = self.duplicates;
+        let rate = percent(u64::try_from(rate_ppm).unwrap_or(0));
+        println!(
+            "  {:<22} {rate:>14}   ({duplicates} of {clicks} clicks)",
+            "duplicate rate, 1 hour"
+        );
         println!("  {:<22} {:>14}", "skipped", status.skipped);
         let Crossings { warned, paused, resumed } = self.crossings;
         let crossings = format!("{warned} / {paused} / {resumed}");
@@ -290,6 +302,14 @@ fn as_json(message: &DeliveryRow) -> serde_json::Value {
         "body": body,
         "key": key,
     })
+}
+
+fn duplicate_rate(status: &Status) -> String {
+    let rate = |window: &str| {
+        let rate = status.watch.duplicates.get(window).copied().unwrap_or_default();
+        percent(u64::try_from(rate.rate_ppm).unwrap_or(0))
+    };
+    format!("  duplicate rate: {} within 5 minutes, {} within 1 hour", rate("5m"), rate("1h"))
 }
 
 fn rule_ns(status: &Status) -> f64 {

@@ -1,5 +1,6 @@
 //! A host process: its configuration, its start, its end and its admin listener.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{Read, Write};
@@ -71,7 +72,39 @@ pub struct Status {
     pub refund_latency_ms: Latency,
     pub rules: Rules,
     pub near_budget: Vec<NearBudget>,
+    pub watch: Watch,
     pub partitions: Vec<Partition>,
+}
+
+/// What the running audit says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Watch {
+    /// Whether this host is the one that watches.
+    pub watcher: bool,
+    /// Offsets that were left at the last lap.
+    pub behind: Option<i64>,
+    pub findings: Vec<Finding>,
+    /// By window: 5m, 1h, 1d.
+    pub duplicates: BTreeMap<String, DuplicateRate>,
+}
+
+/// A place where the ledger does not add up.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Finding {
+    pub claim: String,
+    pub subject: String,
+    pub advertiser: String,
+}
+
+/// Duplicates among the charged clicks of a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DuplicateRate {
+    pub clicks: i64,
+    pub duplicates: i64,
+    pub rate_ppm: i64,
 }
 
 /// A partition in the hands of this host.

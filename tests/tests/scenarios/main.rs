@@ -18,3 +18,4 @@ mod replays;
 mod rules;
 mod servers;
 mod standins;
+mod watch;

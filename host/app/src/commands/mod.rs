@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod dlq;
+mod duplicates;
 mod explain;
 mod migrate;
 mod outbox;
@@ -34,6 +35,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Dlq(command) => dlq::execute(&command),
         Command::Explain(arguments) => explain::execute(&arguments),
         Command::Statement(arguments) => statement::execute(&arguments),
+        Command::Duplicates(arguments) => duplicates::execute(&arguments),
     }
 }
 

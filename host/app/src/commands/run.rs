@@ -24,6 +24,7 @@ use crate::metrics::{BATCH_BUCKETS, LATENCY_BUCKETS, Metric, describe_all};
 use crate::pipeline::stats::Stats;
 use crate::rules::{FolderRule, RuleLoader};
 use crate::telemetry;
+use crate::watch::Board;
 
 use pipelines::Pipelines;
 use settings::owner;
@@ -61,9 +62,9 @@ struct Host {
 impl Host {
     async fn run(self, rules: Vec<FolderRule>) -> anyhow::Result<Exit> {
         let mut stop = StopSignals::new()?;
-        let stats = Arc::new(Stats::new()?);
+        let (stats, board) = (Arc::new(Stats::new()?), Arc::new(Board::default()));
         let (lanes_known, lanes_seen) = watch::channel(None);
-        self.serve_admin(&stats, lanes_seen).await?;
+        self.serve_admin(&stats, &board, lanes_seen).await?;
         let Some(mut ledger) = stop.or(self.reach_ledger()).await.transpose()? else {
             return Ok(Exit::Ok);
         };
@@ -72,7 +73,7 @@ impl Host {
             .await
             .map_err(|error| unavailable(&error))?;
         drop(rules);
-        let shared = Shared::new(stats);
+        let shared = Shared::new(stats, board);
         let side = SideTasks::start(&self, &mut ledger, &shared).await?;
         drop(ledger);
         let mut pipelines = Pipelines::start(&self, &shared).await?;
@@ -89,10 +90,16 @@ impl Host {
     async fn serve_admin(
         &self,
         stats: &Arc<Stats>,
+        board: &Arc<Board>,
         lanes: watch::Receiver<Option<Arc<Lanes>>>,
     ) -> anyhow::Result<()> {
         let prometheus = install_recorder()?;
-        let admin = Arc::new(Admin { prometheus, stats: Arc::clone(stats), lanes });
+        let admin = Arc::new(Admin {
+            prometheus,
+            stats: Arc::clone(stats),
+            board: Arc::clone(board),
+            lanes,
+        });
         let listen = self.config.admin.listen.parse().context("admin.listen")?;
         admin::serve(listen, admin).await
     }

@@ -6,6 +6,7 @@ mod notify;
 mod schema;
 mod secret;
 mod validate;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use notify::{
 };
 pub use schema::json_schema;
 pub use secret::{masked_path, masked_property, masked_url};
+pub use watch::{Audit, Duplicates};
 
 /// The file of defaults, which documents every key.
 pub const DEFAULTS: &str = include_str!("../../../../config/default.toml");
@@ -38,6 +40,8 @@ pub struct Config {
     pub budget: Budget,
     pub compensation: Compensation,
     pub dead_letters: DeadLetters,
+    pub audit: Audit,
+    pub duplicates: Duplicates,
     pub decisions: Decisions,
     pub notify: Notify,
     pub slack: Slack,

@@ -20,6 +20,7 @@ pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
 fn ranges(config: &Config, errors: &mut ConfigErrors) {
     let Config { kafka, decode, ledger, batch, redis, rules, shutdown, .. } = config;
     let Config { budget, compensation, dead_letters, decisions, notify, slack, .. } = config;
+    let Config { audit, duplicates, .. } = config;
     let mut range = |key: &str, value: u64, lowest: u64, highest: u64| {
         if !(lowest..=highest).contains(&value) {
             errors.add(key, format!("is {value}, allowed is {lowest} to {highest}"));
@@ -62,6 +63,11 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     let settle = compensation.settle_s.into();
     range("compensation.expire_s", compensation.expire_s.into(), settle, 30 * 86_400);
     range("compensation.look_ms", compensation.look_ms.into(), 50, 3_600_000);
+    range("audit.every_ms", audit.every_ms.into(), 100, 3_600_000);
+    range("audit.full_every_h", audit.full_every_h.into(), 0, 24 * 366);
+    range("duplicates.top", duplicates.top.into(), 0, 1_000);
+    range("duplicates.alert_ppm", duplicates.alert_ppm.into(), 0, 1_000_000);
+    range("duplicates.clicks_min", duplicates.clicks_min.into(), 1, 1_000_000_000);
     range("decisions.retention_days", decisions.retention_days.into(), 0, 3_650);
     range("notify.poll_ms", notify.poll_ms.into(), 10, 60_000);
     range("notify.lease_ms", notify.lease_ms.into(), 1_000, 600_000);

@@ -97,17 +97,17 @@ async fn codes_since<D: Dialect>(conn: &mut D, since_us: i64) -> Result<String> 
     Ok(if codes.is_empty() { String::new() } else { format!("Mostly {}. ", codes.join(", ")) })
 }
 
-/// Writes a happening; one with the same key is written once.
-async fn write<D: Dialect>(
+/// Writes a happening; one with the same key is written once. Gives how many were written.
+pub(crate) async fn write<D: Dialect>(
     conn: &mut D,
     key: &str,
     kind: HappeningKind,
     facts: &HappeningFacts,
-) -> Result<()> {
+) -> Result<u64> {
     let sql = "INSERT INTO outbox (dedup_key, kind, payload) VALUES ($1, $2, {json:$3})
                ON CONFLICT (dedup_key) DO NOTHING";
     let payload = facts.to_json();
-    change(conn, sql, &[key.into(), kind.as_str().into(), (&payload).into()]).await.map(drop)
+    change(conn, sql, &[key.into(), kind.as_str().into(), (&payload).into()]).await
 }
 
 /// `YYYY-MM-DDTHH` in UTC.

@@ -12,6 +12,7 @@ use crate::dialect::{Arg, Dialect, change};
 use crate::error::{LedgerError, Result};
 use crate::outbox::micros;
 use crate::shape::{hex, without_nul};
+use crate::watch::duplicates;
 
 const SETTLE: &str = "
 UPDATE compensations SET state = $2, settled_reason = $3, detail = $4, refund_micros = $5, generation = $6,
@@ -121,6 +122,7 @@ pub(super) async fn records<D: Dialect>(conn: &mut D, plan: &RefundPlan) -> Resu
         if change(conn, CHARGES, &args).await? != plan.charges.len() as u64 {
             return Err(LedgerError::Stale("a charge was refunded".to_owned()));
         }
+        duplicates::note(conn, plan).await?;
     }
     match &plan.dead {
         Some(dead) => dead_letter(conn, plan.compensation, dead).await,

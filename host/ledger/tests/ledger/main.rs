@@ -16,3 +16,4 @@ mod replays;
 mod rules;
 mod statement;
 mod support;
+mod watch;

@@ -1,5 +1,5 @@
 //! What goes on beside the charging: upkeep of tables, looks at budgets, refunds, messages, dead letters on their way to
-//! their topics.
+//! their topics, the running audit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tollgate_stream::Publisher;
 
 use super::settings::{fence_limits, owner, recorder, refund_limits};
 use super::{Host, ledger_config};
+use crate::config::Config;
 use crate::dead_letters::{self, DeadLetterParts};
 use crate::looks::{self, LookParts};
 use crate::pipeline::clock::Clock;
@@ -21,10 +22,12 @@ use crate::pipeline::stats::Stats;
 use crate::refunds::{self, RefundParts};
 use crate::relay::{self, RelayParts, Routes};
 use crate::upkeep::{self, UpkeepParts, history_settings};
+use crate::watch::{self, Board, WatchParts};
 
 /// What the parts of the host have in common.
 pub(super) struct Shared {
     pub(super) stats: Arc<Stats>,
+    pub(super) board: Arc<Board>,
     pub(super) clock: Clock,
     /// Rings when something was written to the outbox.
     pub(super) outbox: Arc<Notify>,
@@ -35,9 +38,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(stats: Arc<Stats>) -> Self {
+    pub(super) fn new(stats: Arc<Stats>, board: Arc<Board>) -> Self {
         Self {
             stats,
+            board,
             clock: Clock::default(),
             outbox: Arc::default(),
             compensations: Arc::default(),
@@ -88,6 +92,9 @@ impl SideTasks {
         }
         if config.dead_letters.publish {
             side.publish_dead_letters(host, shared)?;
+        }
+        if config.audit.watch {
+            side.watch(config, shared);
         }
         Ok(side)
     }
@@ -163,6 +170,18 @@ impl SideTasks {
         };
         self.tasks.push(tokio::spawn(dead_letters::run(parts, self.stop.clone())));
         Ok(())
+    }
+
+    fn watch(&mut self, config: &Config, shared: &Shared) {
+        let parts = WatchParts {
+            // A lap that is lost is made again, and a charge must not wait for the disk because of one.
+            ledger: LedgerConfig { early_commits: true, ..ledger_config(config) },
+            audit: config.audit.clone(),
+            duplicates: config.duplicates.clone(),
+            owner: owner(),
+            board: Arc::clone(&shared.board),
+        };
+        self.tasks.push(tokio::spawn(watch::run(parts, self.stop.clone())));
     }
 
     /// What remembers rows of the ledger stays on one thread, as the writer does.

@@ -1,0 +1,170 @@
+//! Where the ledger does not add up: one open row for each claim and subject, told once, cleared when it holds again.
+
+use std::collections::BTreeSet;
+
+use tollgate_domain::day::Day;
+use tollgate_domain::notice::{HappeningFacts, HappeningKind};
+
+use super::compare::Mismatch;
+use crate::dialect::{Arg, Cells, Dialect, change, clock_us, ids, one, rows};
+use crate::error::Result;
+use crate::outbox::tell;
+use crate::rows::{AuditReport, Check};
+use crate::session::ended;
+use crate::shape::without_nul;
+use crate::watch_rows::Finding;
+
+const DAY_US: i64 = 86_400_000_000;
+
+const OPEN: &str = "
+SELECT source, claim, subject, advertiser_id, campaign_id, {days:day}, expected, found, detail, {us:found_at}
+FROM audit_findings WHERE cleared_at IS NULL ORDER BY id";
+
+const INSERT: &str = "
+INSERT INTO audit_findings (source, claim, subject, advertiser_id, campaign_id, day, expected, found, detail)
+VALUES ($1, $2, $3, $4, $5, {day:$6}, $7, $8, $9)";
+
+/// Places where the ledger does not add up, oldest first.
+pub(super) async fn open<D: Dialect>(conn: &mut D) -> Result<Vec<Finding>> {
+    let found = rows(conn, OPEN, &[]).await?;
+    let finding = |row: &D::Row| Finding {
+        source: row.cell(0),
+        claim: row.cell(1),
+        subject: row.cell(2),
+        advertiser: row.cell(3),
+        campaign: row.cell(4),
+        day: row.cell::<Option<i32>>(5).map(Day),
+        expected: row.cell(6),
+        found: row.cell(7),
+        detail: row.cell(8),
+        found_at_us: row.cell(9),
+    };
+    Ok(found.iter().map(finding).collect())
+}
+
+pub(super) async fn count<D: Dialect>(conn: &mut D) -> Result<i64> {
+    let sql = "SELECT count(*) FROM audit_findings WHERE cleared_at IS NULL";
+    Ok(one(conn, sql, &[]).await?.cell(0))
+}
+
+/// Makes the open findings of a source those that were found now. Inside a transaction.
+pub(super) async fn settle<D: Dialect>(
+    conn: &mut D,
+    source: &str,
+    wrong: &[Mismatch],
+    now_us: i64,
+) -> Result<()> {
+    let sql =
+        "SELECT id, claim, subject FROM audit_findings WHERE source = $1 AND cleared_at IS NULL";
+    let known = rows(conn, sql, &[source.into()]).await?;
+    let key = |row: &D::Row| (row.cell::<String>(1), row.cell::<String>(2));
+    let is_wrong: BTreeSet<_> =
+        wrong.iter().map(|one| (one.claim.clone(), one.subject.clone())).collect();
+    let (still, over): (Vec<_>, Vec<_>) =
+        known.iter().partition(|row| is_wrong.contains(&key(row)));
+    let still: BTreeSet<_> = still.into_iter().map(key).collect();
+    let cleared: Vec<i64> = over.into_iter().map(|row| row.cell(0)).collect();
+    if !cleared.is_empty() {
+        let sql = "UPDATE audit_findings SET cleared_at = {now} WHERE id IN {ids:$1}";
+        change(conn, sql, &[(&ids(&cleared)).into()]).await?;
+    }
+    for mismatch in wrong {
+        if still.contains(&(mismatch.claim.clone(), mismatch.subject.clone())) {
+            update(conn, source, mismatch).await?;
+        } else {
+            insert(conn, source, mismatch, now_us).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn update<D: Dialect>(conn: &mut D, source: &str, mismatch: &Mismatch) -> Result<()> {
+    let sql = "UPDATE audit_findings SET expected = $4, found = $5, detail = $6
+               WHERE source = $1 AND claim = $2 AND subject = $3 AND cleared_at IS NULL AND detail <> $6";
+    let detail = without_nul(&mismatch.detail);
+    let args = [
+        source.into(),
+        (&mismatch.claim).into(),
+        (&mismatch.subject).into(),
+        mismatch.expected.into(),
+        Arg::Int(mismatch.found),
+        (&detail).into(),
+    ];
+    change(conn, sql, &args).await.map(drop)
+}
+
+async fn insert<D: Dialect>(
+    conn: &mut D,
+    source: &str,
+    mismatch: &Mismatch,
+    now_us: i64,
+) -> Result<()> {
+    let Mismatch { claim, subject, advertiser, campaign, day, expected, found, detail } = mismatch;
+    let detail = without_nul(detail);
+    let args = [
+        source.into(),
+        claim.into(),
+        subject.into(),
+        advertiser.into(),
+        campaign.into(),
+        Arg::Int(day.map(|day| i64::from(day.0))),
+        (*expected).into(),
+        Arg::Int(*found),
+        (&detail).into(),
+    ];
+    change(conn, INSERT, &args).await?;
+    let today = Day(i32::try_from(now_us.div_euclid(DAY_US)).unwrap_or(i32::MAX));
+    let key = format!("audit-mismatch:{}:{claim}:{subject}:{today}", source.to_lowercase());
+    let facts = HappeningFacts {
+        campaign_id: campaign.clone(),
+        advertiser_id: advertiser.clone(),
+        count: 1,
+        detail: format!("Claim {claim}: {detail}. Charging goes on. Look with: tollgate audit"),
+        occurred_at_us: now_us,
+        ..HappeningFacts::default()
+    };
+    tell(conn, &key, HappeningKind::AuditMismatch, &facts).await.map(drop)
+}
+
+/// The failed checks of a full audit as findings. When everything is right and the watch says otherwise, somebody has
+/// mended what it had read before, so it begins anew.
+pub(super) async fn record_audit<D: Dialect>(conn: &mut D, failed: &[Mismatch]) -> Result<()> {
+    conn.begin().await?;
+    let written = record_inside(conn, failed).await;
+    ended(conn, written).await
+}
+
+async fn record_inside<D: Dialect>(conn: &mut D, failed: &[Mismatch]) -> Result<()> {
+    // A lap that is under way has seen the sums as they were.
+    let sql = "UPDATE watch_state SET audited_at = {now}, lap = lap + 1";
+    change(conn, sql, &[]).await?;
+    let now_us = clock_us(conn).await?;
+    settle(conn, "AUDIT", failed, now_us).await?;
+    if failed.is_empty() && count(conn).await? > 0 { begin_anew(conn).await } else { Ok(()) }
+}
+
+/// Forgets what was watched; the next laps read it again.
+async fn begin_anew<D: Dialect>(conn: &mut D) -> Result<()> {
+    change(conn, "DELETE FROM watch_marks", &[]).await?;
+    change(conn, "DELETE FROM watch_balances", &[]).await?;
+    change(conn, "DELETE FROM watch_days", &[]).await?;
+    change(conn, "DELETE FROM click_minutes", &[]).await?;
+    change(conn, "UPDATE compensations SET watched = false WHERE watched", &[]).await.map(drop)
+}
+
+pub(super) fn failed(report: &AuditReport) -> Vec<Mismatch> {
+    report.checks.iter().filter(|check| !check.ok).map(of_check).collect()
+}
+
+fn of_check(check: &Check) -> Mismatch {
+    Mismatch {
+        claim: check.name.to_owned(),
+        subject: String::new(),
+        advertiser: String::new(),
+        campaign: String::new(),
+        day: None,
+        expected: check.expected,
+        found: Some(check.found),
+        detail: format!("{}; not so: {}", check.claim, check.detail),
+    }
+}
