@@ -4,7 +4,7 @@
 //! it locks the balance and the day, asks the refund rule, and writes everything that follows in that transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use metrics::gauge;
@@ -27,6 +27,9 @@ use crate::rules::{ActiveRefunder, RuleLoader};
 
 /// Compensations of one turn at most.
 const TURN_MAX: usize = 100;
+
+/// How often charges that are new are made easy to find, while compensations wait.
+const PREPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks after which the time to the next one doubles, and how often it does.
 const LOOKS_A_DOUBLING: i64 = 8;
@@ -54,6 +57,8 @@ pub struct RefundParts {
 pub struct Settler {
     parts: RefundParts,
     ledger: Ledger,
+    /// When charges were last made easy to find.
+    prepared: Option<Instant>,
 }
 
 /// Settles until it is stopped. Whatever fails is tried again.
@@ -83,7 +88,7 @@ pub async fn run(parts: RefundParts, stop: CancellationToken) {
 impl Settler {
     #[must_use]
     pub fn new(parts: RefundParts, ledger: Ledger) -> Self {
-        Self { parts, ledger }
+        Self { parts, ledger, prepared: None }
     }
 
     /// Encodes records of decisions; `None` when they are not kept.
@@ -117,6 +122,10 @@ impl Settler {
     async fn turn(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         loop {
             let waiting = self.ledger.waiting_compensations(TURN_MAX).await?;
+            if !waiting.is_empty() && self.prepared.is_none_or(|at| at.elapsed() > PREPARE_EVERY) {
+                self.ledger.prepare_matching(&waiting).await?;
+                self.prepared = Some(Instant::now());
+            }
             for compensation in waiting.iter().take_while(|_| !stop.is_cancelled()) {
                 self.settle(compensation).await?;
             }

@@ -8,6 +8,7 @@ mod facts;
 mod intake;
 mod settling;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -33,6 +34,18 @@ impl Ledger {
         limit: usize,
     ) -> Result<Vec<WaitingCompensation>> {
         operation!(self, idle, run, |conn, _| facts::waiting(conn, limit))
+    }
+
+    /// Brings the index that finds charges by their instants up to date for these compensations; worth calling before
+    /// they are settled, when clicks have come since.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn prepare_matching(&mut self, waiting: &[WaitingCompensation]) -> Result<()> {
+        let days: BTreeSet<i32> =
+            waiting.iter().flat_map(|one| facts::days_of(&one.row.event)).collect();
+        let days: Vec<i32> = days.into_iter().collect();
+        operation!(self, idle, run, |conn, _| sql::days::summarise(conn, &days))
     }
 
     /// Compensations that wait and are records of these dead letters, whether they are due or not.

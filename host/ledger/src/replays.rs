@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tollgate_domain::book::DayKey;
+use tollgate_domain::compensation::CompensationRow;
 use tollgate_domain::dead::DeadLetter;
 use tollgate_domain::plan::{HistoryRow, Plan};
 
@@ -156,6 +157,13 @@ SELECT CAST(e.value ->> 'offset' AS BIGINT), CAST(e.value ->> 'amount' AS BIGINT
   CAST(e.value ->> 'topic' AS TEXT), CAST(e.value ->> 'price_source' AS TEXT), CAST(e.value ->> 'reason' AS TEXT)
 FROM {elements:$1} AS e";
 
+/// The running audit may have passed their offsets.
+const UNWATCHED: &str = "
+UPDATE compensations AS c SET intake_watched = false FROM {elements:$1} AS e
+WHERE c.topic = CAST(e.value ->> 'topic' AS TEXT) AND c.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
+  AND c.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
+  AND c.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT)";
+
 /// The same for partitions as they are and as they were before their topic was created again.
 const COUNTERS: &str = " SET charged = charged + $5, skipped = skipped + $6, dead = dead - $5 - $6
 WHERE consumer_group = $1 AND topic = $2 AND kafka_partition = $3 AND incarnation = $4 AND dead >= $5 + $6";
@@ -235,6 +243,10 @@ async fn write<D: Dialect>(conn: &mut D, group: &str, replay: &Replay<'_>) -> Re
         replayed.push(key);
     }
     history(conn, plan).await?;
+    if !plan.compensations.is_empty() {
+        let taken_in: Vec<_> = replay.letters.iter().filter(|key| is_taken_in(plan, key)).collect();
+        change(conn, UNWATCHED, &[(&json!(taken_in).to_string()).into()]).await?;
+    }
     if let Some(body) = &plan.record {
         decisions::of_letters(conn, replay.letters, plan.generation, body).await?;
     }
@@ -246,6 +258,12 @@ async fn write<D: Dialect>(conn: &mut D, group: &str, replay: &Replay<'_>) -> Re
     note_replayed(conn, replayed.len()).await?;
     let detail = format!("{} replayed, {} still dead", replayed.len(), still_dead.len());
     write_action(conn, "REPLAY_DEAD_LETTERS", replay.meant, &detail, replay.note).await
+}
+
+fn is_taken_in(plan: &Plan<'_>, key: &DeadLetterKey) -> bool {
+    let is_it =
+        |row: &CompensationRow| (row.source.partition, row.offset) == (key.partition, key.offset);
+    plan.compensations.iter().any(is_it)
 }
 
 async fn history<D: Dialect>(conn: &mut D, plan: &Plan<'_>) -> Result<()> {

@@ -53,6 +53,14 @@ ALTER TABLE compensations ADD COLUMN watched INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX compensations_unwatched ON compensations (topic, incarnation, kafka_partition, kafka_offset)
   WHERE state = 'REFUNDED' AND NOT watched;
 
+-- What a replay has charged or taken in stands at offsets that may have been watched before.
+ALTER TABLE compensations ADD COLUMN intake_watched INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX compensations_intake_unwatched ON compensations (topic, incarnation, kafka_partition, kafka_offset)
+  WHERE NOT intake_watched;
+ALTER TABLE dead_letters ADD COLUMN watched INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX dead_letters_unwatched ON dead_letters (topic, incarnation, kafka_partition, kafka_offset)
+  WHERE replayed_at IS NOT NULL AND NOT watched;
+
 -- Minutes since 1970-01-01T00:00Z, by the timestamps of the clicks; kept for two days.
 CREATE TABLE click_minutes (
   minute        INTEGER NOT NULL,

@@ -22,8 +22,12 @@ pub(crate) async fn retire<D: Dialect>(
     rest: Rest,
 ) -> Result<u64> {
     let args = [i64::from(oldest).into()];
-    for sql in [SUMS, POINTS, REFUNDS, CHARGES] {
-        change(conn, &sql.replace("TABLE", table), &args).await?;
+    // The watch cannot read these rows any more; a lap that is under way has read them and is not written.
+    change(conn, "UPDATE watch_state SET lap = lap + 1", &[]).await?;
+    let steps = [SUMS, POINTS, REFUNDS, CHARGES];
+    for sql in WATCH.into_iter().chain(steps) {
+        let sql = sql.replace("UNWATCHED", UNWATCHED).replace("TABLE", table);
+        change(conn, &sql, &args).await?;
     }
     change(conn, "DELETE FROM retired_points WHERE surplus = 0", &[]).await?;
     change(conn, SETTLED, &[]).await?;
@@ -36,6 +40,46 @@ pub(crate) async fn retire<D: Dialect>(
     }
     change(conn, &format!("DELETE FROM {table} WHERE {OLD}"), &args).await
 }
+
+/// Rows `h` of the table that the watch has not seen.
+const UNWATCHED: &str = "
+TABLE AS h LEFT JOIN watch_marks m ON m.topic = h.kafka_topic AND m.incarnation = h.incarnation
+  AND m.kafka_partition = h.kafka_partition
+WHERE h.budget_day < {day:$1} AND CASE h.type
+  WHEN 'DEDUCT' THEN h.kafka_offset >= coalesce(m.upto_offset, 0) OR EXISTS (
+    SELECT 1 FROM dead_letters d WHERE d.topic = h.kafka_topic AND d.incarnation = h.incarnation
+      AND d.kafka_partition = h.kafka_partition AND d.kafka_offset = h.kafka_offset AND d.replayed_at IS NOT NULL
+      AND NOT d.watched)
+  ELSE EXISTS (
+    SELECT 1 FROM compensations c WHERE c.topic = h.kafka_topic AND c.incarnation = h.incarnation
+      AND c.kafka_partition = h.kafka_partition AND c.kafka_offset = h.kafka_offset AND NOT c.watched) END";
+
+/// Takes the rows into the sums of the watch, marks last.
+const WATCH: [&str; 5] = [
+    "INSERT INTO watch_balances (advertiser_id, moved_micros)
+     SELECT h.advertiser_id, CAST(sum(h.amount_micros) AS BIGINT) FROM UNWATCHED GROUP BY h.advertiser_id
+     ON CONFLICT (advertiser_id) DO UPDATE SET moved_micros = watch_balances.moved_micros + excluded.moved_micros",
+    "INSERT INTO watch_days (day, campaign_id, charged_micros, refunded_micros)
+     SELECT h.budget_day, h.campaign_id,
+       CAST(-sum(CASE WHEN h.type = 'DEDUCT' THEN h.amount_micros ELSE 0 END) AS BIGINT),
+       CAST(sum(CASE WHEN h.type = 'REFUND' THEN h.amount_micros ELSE 0 END) AS BIGINT)
+     FROM UNWATCHED GROUP BY h.budget_day, h.campaign_id
+     ON CONFLICT (day, campaign_id) DO UPDATE SET
+       charged_micros = watch_days.charged_micros + excluded.charged_micros,
+       refunded_micros = watch_days.refunded_micros + excluded.refunded_micros",
+    "INSERT INTO watch_marks (topic, incarnation, kafka_partition, upto_offset, charged)
+     SELECT h.kafka_topic, h.incarnation, h.kafka_partition, 0, count(*) FROM UNWATCHED AND h.type = 'DEDUCT'
+     GROUP BY h.kafka_topic, h.incarnation, h.kafka_partition
+     ON CONFLICT (topic, incarnation, kafka_partition) DO UPDATE SET
+       charged = watch_marks.charged + excluded.charged",
+    "UPDATE compensations AS c SET watched = true FROM TABLE AS h
+     WHERE h.type = 'REFUND' AND h.budget_day < {day:$1} AND h.kafka_topic = c.topic AND h.incarnation = c.incarnation
+       AND h.kafka_partition = c.kafka_partition AND h.kafka_offset = c.kafka_offset AND NOT c.watched",
+    "UPDATE dead_letters AS d SET watched = true FROM TABLE AS h
+     WHERE h.type = 'DEDUCT' AND h.budget_day < {day:$1} AND h.kafka_topic = d.topic AND h.incarnation = d.incarnation
+       AND h.kafka_partition = d.kafka_partition AND h.kafka_offset = d.kafka_offset AND d.replayed_at IS NOT NULL
+       AND NOT d.watched",
+];
 
 const OLD: &str = "budget_day < {day:$1}";
 

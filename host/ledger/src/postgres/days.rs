@@ -9,7 +9,7 @@ use super::partitions::{
     DayTable, Partition, Removal, begin, end, in_default, make, partitions, remove,
 };
 use crate::days::{DaysReport, Expired, HistorySettings, Rest, retire, today_and_oldest};
-use crate::dialect::{Cells, one};
+use crate::dialect::{Cells, one, rows};
 use crate::error::Result;
 
 const HISTORY: DayTable = DayTable {
@@ -42,6 +42,37 @@ pub(crate) async fn maintain(
     let ahead = (today + 1..=today + FAR_DAYS).take_while(has).count();
     report.days_ahead = Some(i32::try_from(ahead).unwrap_or(i32::MAX));
     Ok(report)
+}
+
+/// Partitions that hold days, and the default one, with the index of summaries that each has.
+const SUMMARIES: &str = "
+SELECT CAST(t.relname AS text), CAST(x.indexrelid AS bigint)
+FROM pg_inherits i JOIN pg_class t ON t.oid = i.inhrelid JOIN pg_index x ON x.indrelid = t.oid
+JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam AND a.amname = 'brin'
+WHERE i.inhparent = to_regclass($1)";
+
+/// Summarises what was added since, so that a search reads no more than it has to. What is in use is left out.
+pub(crate) async fn summarise(conn: &mut PgConnection, days: &[i32]) -> Result<()> {
+    let known = partitions(conn, HISTORY).await?;
+    let is_meant = |name: &str| {
+        let partition = known.iter().find(|partition| partition.name == name);
+        partition.is_none_or(|partition| days.iter().any(|day| partition.holds(*day)))
+    };
+    for row in rows(conn, SUMMARIES, &[HISTORY.name.into()]).await? {
+        if is_meant(&row.cell::<String>(0)) {
+            let index = row.cell::<i64>(1);
+            let sql = format!(
+                "BEGIN; SET LOCAL lock_timeout = '20ms'; SELECT brin_summarize_new_values({index}::regclass); COMMIT"
+            );
+            if let Err(error) = conn.execute(&*sql).await.map_err(database_error) {
+                if error.is_outage() {
+                    return Err(error);
+                }
+                conn.execute("ROLLBACK").await.map_err(database_error)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn make_days(

@@ -1,6 +1,7 @@
 //! What refunds are decided on.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tollgate_domain::book::{Campaign, DayKey, DayState};
@@ -228,6 +229,13 @@ async fn charges<D: Dialect>(
 fn days_around(instants_us: &[i64]) -> (i64, i64) {
     let day = |at_us: Option<&i64>| at_us.map_or(0, |at_us| at_us.div_euclid(86_400_000_000));
     (day(instants_us.iter().min()) - 1, day(instants_us.iter().max()) + 1)
+}
+
+/// Days in which the charges can be that a compensation means.
+pub(super) fn days_of(event: &CompensationEvent) -> RangeInclusive<i32> {
+    let day = |day: i64| i32::try_from(day).unwrap_or(i32::MAX);
+    let (first, last) = days_around(&event.timestamps_us);
+    day(first)..=day(last)
 }
 
 /// A campaign as it is now.

@@ -149,8 +149,26 @@ async fn begin_anew<D: Dialect>(conn: &mut D) -> Result<()> {
     change(conn, "DELETE FROM watch_balances", &[]).await?;
     change(conn, "DELETE FROM watch_days", &[]).await?;
     change(conn, "DELETE FROM click_minutes", &[]).await?;
-    change(conn, "UPDATE compensations SET watched = false WHERE watched", &[]).await.map(drop)
+    for sql in RETIRED {
+        change(conn, sql, &[]).await?;
+    }
+    let sql = "UPDATE compensations SET watched = false WHERE watched AND NOT retired";
+    change(conn, sql, &[]).await.map(drop)
 }
+
+/// What is known of days that were retired, because their rows cannot be read again.
+const RETIRED: [&str; 3] = [
+    "INSERT INTO watch_balances (advertiser_id, moved_micros)
+     SELECT advertiser_id, CAST(sum(amount_micros) AS BIGINT) FROM retired_history GROUP BY advertiser_id",
+    "INSERT INTO watch_days (day, campaign_id, charged_micros, refunded_micros)
+     SELECT budget_day, campaign_id,
+       CAST(-sum(CASE WHEN type = 'DEDUCT' THEN amount_micros ELSE 0 END) AS BIGINT),
+       CAST(sum(CASE WHEN type = 'REFUND' THEN amount_micros ELSE 0 END) AS BIGINT)
+     FROM retired_history GROUP BY budget_day, campaign_id",
+    "INSERT INTO watch_marks (topic, incarnation, kafka_partition, upto_offset, charged)
+     SELECT kafka_topic, incarnation, kafka_partition, 0, CAST(sum(row_count) AS BIGINT)
+     FROM retired_history WHERE type = 'DEDUCT' GROUP BY kafka_topic, incarnation, kafka_partition",
+];
 
 pub(super) fn failed(report: &AuditReport) -> Vec<Mismatch> {
     report.checks.iter().filter(|check| !check.ok).map(of_check).collect()

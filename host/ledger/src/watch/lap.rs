@@ -83,8 +83,8 @@ async fn write_seen<D: Dialect>(conn: &mut D, seen: &Seen, oldest_minute: i64) -
         json!({ "m": minute, "c": campaign, "a": advertiser, "clicks": clicks })
     });
     add(conn, MINUTES, minutes, &[]).await?;
-    for (table, late) in &seen.late {
-        let sql = LATE.replace("TABLE", table);
+    for ((table, column), late) in &seen.late {
+        let sql = LATE.replace("TABLE", table).replace("COLUMN", column);
         add(conn, &sql, late.iter().map(|(part, offset)| record(part, *offset)), &[]).await?;
     }
     for table in ["click_minutes", "duplicate_minutes"] {
@@ -145,6 +145,6 @@ FROM {elements:$1} AS e WHERE true
 ON CONFLICT (minute, campaign_id, advertiser_id) DO UPDATE SET clicks = click_minutes.clicks + excluded.clicks";
 
 const LATE: &str = "
-UPDATE TABLE AS a SET watched = true FROM {elements:$1} AS e
+UPDATE TABLE AS a SET COLUMN = true FROM {elements:$1} AS e
 WHERE a.topic = CAST(e.value ->> 't' AS TEXT) AND a.incarnation = CAST(e.value ->> 'i' AS INTEGER)
   AND a.kafka_partition = CAST(e.value ->> 'p' AS INTEGER) AND a.kafka_offset = CAST(e.value ->> 'o' AS BIGINT)";

@@ -53,24 +53,64 @@ pub(super) struct Seen {
     pub(super) days: BTreeMap<CampaignDay, DayMoney>,
     /// Clicks by minute, campaign and advertiser.
     pub(super) minutes: BTreeMap<(i64, String, String), i64>,
-    /// Rows to mark as watched, by table.
-    pub(super) late: BTreeMap<&'static str, BTreeSet<(Part, i64)>>,
+    /// Rows to mark as watched, by table and column.
+    pub(super) late: BTreeMap<(&'static str, &'static str), BTreeSet<(Part, i64)>>,
     /// Whether rows out of order are left.
     pub(super) is_late_left: bool,
 }
 
-/// Rows of history that stand at offsets which were watched before they were written. Each is announced by a row of
-/// `table` at the same offset, whose column `watched` says whether it was seen.
+/// What stands at offsets that may have been watched before it was written. Each is announced by a row of `table` at the
+/// same offset, whose `column` says whether it was seen.
 struct Late {
     table: &'static str,
+    column: &'static str,
     /// Which rows of the table, known as `a`, announce one.
     announced: &'static str,
-    /// Type of the row in history. What lies below the mark and is no `DEDUCT` is read in no other way.
-    kind: &'static str,
+    what: What,
 }
 
-const LATE: &[Late] =
-    &[Late { table: "compensations", announced: "a.state = 'REFUNDED'", kind: "REFUND" }];
+/// What is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// A refund, which is read in no other way.
+    Refund,
+    /// The charge of a replayed dead letter.
+    Charge,
+    /// A compensation that a replay has taken in.
+    Intake,
+}
+
+impl What {
+    /// Type of its row in history; a compensation that was only taken in has none.
+    fn history_type(self) -> &'static str {
+        match self {
+            Self::Refund => "REFUND",
+            Self::Charge => "DEDUCT",
+            Self::Intake => "",
+        }
+    }
+}
+
+const LATE: &[Late] = &[
+    Late {
+        table: "compensations",
+        column: "watched",
+        announced: "a.state = 'REFUNDED'",
+        what: What::Refund,
+    },
+    Late {
+        table: "compensations",
+        column: "intake_watched",
+        announced: "1 = 1",
+        what: What::Intake,
+    },
+    Late {
+        table: "dead_letters",
+        column: "watched",
+        announced: "a.replayed_at IS NOT NULL",
+        what: What::Charge,
+    },
+];
 
 const MARKS: &str = "
 SELECT p.topic, p.incarnation, p.part, p.first_offset, p.next_offset, p.charged, p.consumed, p.fates,
@@ -190,9 +230,12 @@ impl Seen {
              FROM {} a LEFT JOIN ad_balance_histories h ON h.kafka_partition = a.kafka_partition
                AND h.kafka_offset = a.kafka_offset AND h.incarnation = a.incarnation AND h.kafka_topic = a.topic
                AND h.type = '{}'
-             WHERE {} AND NOT a.watched
+             WHERE {} AND NOT a.{}
              ORDER BY a.topic, a.incarnation, a.kafka_partition, a.kafka_offset LIMIT $1",
-            late.table, late.kind, late.announced
+            late.table,
+            late.what.history_type(),
+            late.announced,
+            late.column
         );
         let found = rows(conn, &sql, &[LATE_MAX.into()]).await?;
         self.is_late_left |= found.len() as i64 == LATE_MAX;
@@ -204,15 +247,15 @@ impl Seen {
             let part =
                 Part { topic: row.cell(0), incarnation: row.cell(1), partition: row.cell(2) };
             let offset: i64 = row.cell(3);
-            // Charges of a window that was read just now are counted there.
-            let is_charge = late.kind == "DEDUCT";
-            if is_charge && offset >= upto(after, &part) {
+            // What lies in a window is counted there: this one, or one of a later lap.
+            let is_refund = late.what == What::Refund;
+            if !is_refund && offset >= upto(after, &part) {
                 continue;
             }
-            if !is_charge || offset < upto(before, &part) {
-                self.take_late(row, &part, after, is_charge)?;
+            if is_refund || offset < upto(before, &part) {
+                self.take_late(row, &part, after, late.what)?;
             }
-            self.late.entry(late.table).or_default().insert((part, offset));
+            self.late.entry((late.table, late.column)).or_default().insert((part, offset));
         }
         Ok(())
     }
@@ -223,20 +266,28 @@ impl Seen {
         row: &impl Cells,
         part: &Part,
         after: &[Mark],
-        is_charge: bool,
+        what: What,
     ) -> Result<()> {
+        if what == What::Intake {
+            self.count_late(part, after);
+        }
         let Some(amount) = row.cell::<Option<i64>>(8).map(Micros) else { return Ok(()) };
         let (advertiser, campaign): (String, String) = (row.cell(4), row.cell(5));
         let day = (campaign.clone(), row.cell(6));
         self.rows += 1;
-        if !is_charge {
+        if what == What::Refund {
             return self.refund(advertiser, day, amount);
         }
         self.charge(advertiser.clone(), day, amount)?;
         *self.minutes.entry((row.cell(7), campaign, advertiser)).or_default() += 1;
+        self.count_late(part, after);
+        Ok(())
+    }
+
+    /// One charge or compensation more below the mark.
+    fn count_late(&mut self, part: &Part, after: &[Mark]) {
         let upto = after.iter().find(|mark| mark.part == *part).map_or(0, |mark| mark.upto_offset);
         self.marks.entry(part.clone()).or_insert((upto, 0)).1 += 1;
-        Ok(())
     }
 
     fn charge(&mut self, advertiser: String, day: CampaignDay, amount: Micros) -> Result<()> {
