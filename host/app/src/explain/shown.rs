@@ -2,8 +2,8 @@
 
 use tollgate_domain::dead::Code;
 use tollgate_ledger::{
-    CompensationEntry, CrossingEntry, DecisionRecord, Delivery, HistoryEntry, Outcome, Place,
-    Reached, StoredDeadLetter, Traces,
+    CompensationEntry, CrossingEntry, DecisionRecord, Delivery, HistoryEntry, LetterState, Outcome,
+    Place, Reached, StoredDeadLetter, Traces,
 };
 
 use super::explanation::{
@@ -21,7 +21,8 @@ pub(super) fn fate(place: &Place, traces: &Traces, reached: &[Reached]) -> (Fate
     if let Some(charge) = &traces.history {
         return (Fate::Charged, format!("a click that was charged {}", amount(-charge.amount.0)));
     }
-    if let Some(letter) = &traces.letter {
+    let letter = traces.letter.as_ref();
+    if let Some(letter) = letter.filter(|letter| letter.state() != LetterState::Replayed) {
         return (Fate::DeadLetter, format!("a dead letter: {}", letter.code));
     }
     let here: Vec<_> = reached.iter().filter(|one| one.incarnation == place.incarnation).collect();
@@ -52,13 +53,13 @@ pub(super) fn without_record(traces: &Traces, fate: Fate) -> Again {
     let repeated = traces.compensation.as_ref().is_some_and(|one| one.state == "REPEATED");
     let sentence = match (fate, stage) {
         (Fate::Charged, _) => "no record is kept any more of what this charge was decided on",
-        (Fate::DeadLetter, Some("DECODE" | "RESOLVE")) => "no rule was asked about it",
+        (Fate::DeadLetter, Some("decode" | "resolve")) => "no rule was asked about it",
         (Fate::DeadLetter, _) => "no record is kept any more of what was decided",
         (Fate::Compensation, _) if waits => "it waits; what is decided in the end is recorded",
         (Fate::Compensation, _) if repeated => {
             "it is the same as another one, and no rule was asked"
         }
-        (Fate::Compensation, Some("RESOLVE")) => "no rule was asked about it",
+        (Fate::Compensation, Some("resolve")) => "no rule was asked about it",
         (Fate::Compensation, _) => "no record is kept any more of what was decided",
         (Fate::Skipped | Fate::NotRead | Fate::Unknown, _) => "no rule was asked about it",
     };

@@ -42,6 +42,11 @@ fn letter(stage: &str) -> StoredDeadLetter {
         headers: vec![],
         generation: 3,
         created_at_us: 0,
+        campaign: None,
+        attempts: 1,
+        replayed_at_us: None,
+        dropped_at_us: None,
+        is_refusal: false,
     }
 }
 
@@ -82,13 +87,13 @@ fn a_missing_record_has_a_reason() {
     }
     let with = |stage| Traces { letter: Some(letter(stage)), ..Traces::default() };
     check(&Traces::default(), Fate::Charged, "no record is kept any more");
-    check(&with("DECODE"), Fate::DeadLetter, "no rule was asked");
-    check(&with("RESOLVE"), Fate::DeadLetter, "no rule was asked");
+    check(&with("decode"), Fate::DeadLetter, "no rule was asked");
+    check(&with("resolve"), Fate::DeadLetter, "no rule was asked");
     check(&with("PRICE"), Fate::DeadLetter, "no record is kept any more");
     check(&Traces::default(), Fate::Skipped, "no rule was asked");
     let named = shown::without_call(&Traces::default(), Fate::Charged);
     assert!(named.is_finding(), "a charge that its batch does not name");
-    assert!(!shown::without_call(&with("RESOLVE"), Fate::DeadLetter).is_finding());
+    assert!(!shown::without_call(&with("resolve"), Fate::DeadLetter).is_finding());
 }
 
 #[test]

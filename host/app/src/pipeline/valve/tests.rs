@@ -46,6 +46,7 @@ fn plan(moves: &[(&Arc<Source>, &[i64])]) -> Plan<'static> {
         pauses_refused: 0,
         refusals: vec![],
         overspent: Micros::ZERO,
+        record: None,
     }
 }
 
