@@ -183,7 +183,7 @@ impl Settler {
             transcript.room = room;
         }
         if plan.state != refund::state::WAITING {
-            let transcript = transcript.map(Transcript::Refund);
+            let transcript = transcript.map(Transcript::from);
             plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
         }
         Ok(plan)

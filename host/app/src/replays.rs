@@ -230,7 +230,7 @@ impl Replayer {
         if parts.dry_run {
             return Ok(tally);
         }
-        let transcript = decision.transcript.take().map(Transcript::Clicks);
+        let transcript = decision.transcript.take().map(Transcript::from);
         decision.plan.record = records::encoded(parts.settler.recorder(), transcript);
         let replay = Replay {
             letters: &open_keys,

@@ -215,6 +215,28 @@ impl Advance {
 }
 
 impl Plan<'_> {
+    /// A plan that writes nothing yet.
+    #[must_use]
+    pub fn nothing(generation: u64) -> Self {
+        Self {
+            generation,
+            advances: Vec::new(),
+            balances: Vec::new(),
+            days: Vec::new(),
+            statuses: Vec::new(),
+            crossings: Vec::new(),
+            outbox: Vec::new(),
+            history: Vec::new(),
+            reasons: Vec::new(),
+            dead: Vec::new(),
+            compensations: Vec::new(),
+            pauses_refused: 0,
+            refusals: Vec::new(),
+            overspent: Micros::ZERO,
+            record: None,
+        }
+    }
+
     #[must_use]
     pub fn reason_of(&self, row: &HistoryRow<'_>) -> &ReasonName {
         &self.reasons[usize::from(row.reason)]

@@ -24,8 +24,8 @@ use steps::{signed, unsigned_short};
 /// The record of one decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transcript {
-    Clicks(ClickTranscript),
-    Refund(RefundTranscript),
+    Clicks(Box<ClickTranscript>),
+    Refund(Box<RefundTranscript>),
 }
 
 /// All calls about the clicks of one batch. Clicks that no rule was asked about, because their campaign is unknown, are
@@ -114,6 +114,18 @@ pub struct RefundTranscript {
 pub struct RoomTranscript {
     pub facts: ThresholdFacts,
     pub outcome: Outcome<Verdicts>,
+}
+
+impl From<ClickTranscript> for Transcript {
+    fn from(transcript: ClickTranscript) -> Self {
+        Self::Clicks(Box::new(transcript))
+    }
+}
+
+impl From<RefundTranscript> for Transcript {
+    fn from(transcript: RefundTranscript) -> Self {
+        Self::Refund(Box::new(transcript))
+    }
 }
 
 impl ClickTranscript {

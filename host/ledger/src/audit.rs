@@ -102,12 +102,12 @@ struct Claim {
 /// Of which parts of the ledger a claim can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    OfAnyPart,
+    AnyPart,
     /// One advertiser's part cannot be told.
-    OfAllAdvertisers,
+    AllAdvertisers,
     /// Later days mean nothing without the earlier ones.
-    OfAllDays,
-    OfEverything,
+    AllDays,
+    Everything,
 }
 
 impl Asked {
@@ -115,10 +115,10 @@ impl Asked {
         let all_days = scope.since.is_none();
         let all_advertisers = scope.advertiser.is_none();
         match self {
-            Self::OfAnyPart => true,
-            Self::OfAllAdvertisers => all_advertisers,
-            Self::OfAllDays => all_days,
-            Self::OfEverything => all_days && all_advertisers,
+            Self::AnyPart => true,
+            Self::AllAdvertisers => all_advertisers,
+            Self::AllDays => all_days,
+            Self::Everything => all_days && all_advertisers,
         }
     }
 }

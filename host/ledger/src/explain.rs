@@ -1,21 +1,17 @@
 //! From an amount back to everything it came from. Every question here is answered through an index.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
-use tollgate_domain::compensation::{CompensationEvent, CompensationRow};
 use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
-use tollgate_domain::slice::Source;
 
 use crate::dialect::{Cells, Dialect, rows};
-use crate::error::{LedgerError, Result};
+use crate::error::Result;
 use crate::explain_rows::{CompensationEntry, CrossingEntry, HistoryEntry, Place, Reached, Traces};
 use crate::outbox::{COLUMNS as DELIVERY, delivery_row};
 use crate::outbox_rows::Delivery;
+use crate::refunds::{compensation_row, unusable};
 use crate::rows::Generation;
 use crate::session::Connection;
-use crate::shape::headers_of;
 use crate::{Ledger, decisions, letters, rules};
 
 impl Ledger {
@@ -231,43 +227,10 @@ async fn compensation<D: Dialect>(
 
 fn compensation_entry(row: &impl Cells) -> Result<CompensationEntry> {
     let id: i64 = row.cell(0);
-    let unusable = |what: &str| LedgerError::Row {
-        table: "compensations",
-        key: id.to_string(),
-        sentence: format!("its {what} cannot be read"),
-    };
-    let source = Source {
-        topic: row.cell::<String>(1).into(),
-        partition: row.cell(3),
-        incarnation: row.cell(2),
-        epoch: 0,
-    };
-    let event = CompensationEvent {
-        advertiser: row.cell(5),
-        campaign: row.cell(6),
-        ad: row.cell(7),
-        device: row.cell(8),
-        duplicate_count: u32::try_from(row.cell::<i64>(9)).map_err(|_| unusable("count"))?,
-        claimed: Micros(row.cell(10)),
-        timestamps_us: serde_json::from_str(&row.cell::<String>(11))
-            .map_err(|_| unusable("timestamps"))?,
-        window: row.cell(12),
-        reason: row.cell(13),
-        kind: row.cell(14),
-        occurred_at_us: row.cell(15),
-    };
     let refunded = row.cell::<Option<String>>(28);
     Ok(CompensationEntry {
         id,
-        row: CompensationRow {
-            source: Arc::new(source),
-            offset: row.cell(4),
-            record_at_ms: row.cell(16),
-            event,
-            payload: row.cell(18),
-            key: row.cell(17),
-            headers: headers_of(&row.cell::<String>(19)).ok_or_else(|| unusable("headers"))?,
-        },
+        row: compensation_row(row)?,
         received_at_us: row.cell(20),
         state: row.cell(21),
         settled_reason: row.cell(22),
@@ -276,7 +239,7 @@ fn compensation_entry(row: &impl Cells) -> Result<CompensationEntry> {
         generation: row.cell::<i64>(25) as u64,
         settled_at_us: row.cell(26),
         mismatch: row.cell(27),
-        refunded: places(refunded.as_deref()).ok_or_else(|| unusable("log"))?,
+        refunded: places(refunded.as_deref()).ok_or_else(|| unusable(id, "log"))?,
     })
 }
 

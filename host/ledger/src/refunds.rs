@@ -22,6 +22,7 @@ use crate::refund_rows::{CompensationDepth, DeadLetterKey, WaitingCompensation};
 use crate::session::{Connection, ended};
 
 use facts::Wanted;
+pub(crate) use facts::{compensation_row, unusable};
 pub(crate) use intake::store;
 
 impl Ledger {

@@ -14,7 +14,15 @@ use tollgate_tests::servers::folder::Folder;
 use tollgate_tests::servers::kafka::{create_topic, delete_topic};
 
 const TOPIC: &str = "suite-harness";
-const TABLES: &str = include_str!("../../../host/ledger/migrations/sqlite/0001_ledger.sql");
+const TABLES: &str = concat!(
+    include_str!("../../../host/ledger/migrations/sqlite/0001_ledger.sql"),
+    include_str!("../../../host/ledger/migrations/sqlite/0002_messages.sql"),
+    include_str!("../../../host/ledger/migrations/sqlite/0003_refunds.sql"),
+    include_str!("../../../host/ledger/migrations/sqlite/0004_days.sql"),
+    include_str!("../../../host/ledger/migrations/sqlite/0005_decisions.sql"),
+    include_str!("../../../host/ledger/migrations/sqlite/0006_replays.sql"),
+    include_str!("../../../host/ledger/migrations/sqlite/0007_watch.sql"),
+);
 const OPENING_MICROS: i64 = 1_000_000_000_000;
 
 /// Writes down what the model expects, as the host would.

@@ -96,7 +96,7 @@ fn burst(scenario: &mut Scenario, host: &Host) {
 }
 
 /// The host that watches, once it has seen everything.
-fn watcher<'h>(hosts: &'h [Host], total: DuplicateRate) -> &'h Host {
+fn watcher(hosts: &[Host], total: DuplicateRate) -> &Host {
     let found = wait_until("a host to have watched everything", LIMIT, || {
         hosts.iter().find(|host| {
             let watch = host.status().map(|status| status.watch).unwrap_or_default();

@@ -251,7 +251,7 @@ impl Writer {
         if !floods.is_empty() {
             return Err(BatchError::Flood(floods));
         }
-        let transcript = decision.transcript.take().map(Transcript::Clicks);
+        let transcript = decision.transcript.take().map(Transcript::from);
         decision.plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
         self.runtime.block_on(self.ledger.apply(&decision.plan))?;
         Ok(decision)

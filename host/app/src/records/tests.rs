@@ -45,7 +45,7 @@ fn batch(clicks: u32, campaigns: u32) -> Transcript {
         pause_from_micros: vec![500_000_000; campaigns as usize],
         state: vec![4; campaigns as usize],
     };
-    Transcript::Clicks(ClickTranscript {
+    Transcript::from(ClickTranscript {
         spans: vec![span(0), span(1)],
         offsets: rows().map(|at| 1_000_000 + i64::from(at + at / 3)).collect(),
         pricing: PricingFacts {
@@ -80,7 +80,7 @@ fn batch(clicks: u32, campaigns: u32) -> Transcript {
 fn refund() -> Transcript {
     let failure = Failure { code: "FENCE_BREACH".into(), sentence: "more than the day".into() };
     let decisions = Decisions { action: vec![1], refund_micros: vec![7_000_000], reason: vec![3] };
-    Transcript::Refund(RefundTranscript {
+    Transcript::from(RefundTranscript {
         facts: RefundColumns {
             texts: vec![String::new(), "device-우".into()],
             compensations: CompensationColumns {

@@ -111,14 +111,12 @@ impl Board {
         let inner = self.lock();
         let mut text = String::new();
         let Some(rates) = &inner.rates else { return text };
-        let counts: [(Metric, fn(&ClickCount) -> i64); 2] = [
-            (Metric::WindowClicks, |count| count.clicks),
-            (Metric::WindowDuplicates, |count| count.duplicates),
-        ];
-        for (metric, of) in counts {
+        for metric in [Metric::WindowClicks, Metric::WindowDuplicates] {
             head(&mut text, metric);
             for (window, count) in Window::ALL.iter().zip(&rates.totals) {
-                line(&mut text, metric, &format!("window=\"{}\"", window.as_str()), of(count));
+                let is_clicks = matches!(metric, Metric::WindowClicks);
+                let value = if is_clicks { count.clicks } else { count.duplicates };
+                line(&mut text, metric, &format!("window=\"{}\"", window.as_str()), value);
             }
         }
         head(&mut text, Metric::DuplicateRate);

@@ -102,21 +102,9 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             campaigns: campaigns.collect(),
             days: days.collect(),
             plan: Plan {
-                generation: context.generation,
-                advances: Vec::new(),
-                balances: Vec::new(),
-                days: Vec::new(),
-                statuses: Vec::new(),
-                crossings: Vec::new(),
-                outbox: Vec::new(),
                 history: Vec::with_capacity(resolved.clicks.len()),
                 reasons,
-                dead: Vec::new(),
-                compensations: Vec::new(),
-                pauses_refused: 0,
-                refusals: Vec::new(),
-                overspent: Micros::ZERO,
-                record: None,
+                ..Plan::nothing(context.generation)
             },
         }
     }

@@ -6,7 +6,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         name: "balances",
         claim: "every balance is the opening balance plus the history",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH moved AS (
@@ -34,7 +34,7 @@ FROM compared",
     Claim {
         name: "spend",
         claim: "every day's spend is what history charged to that campaign and day",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH moved AS (
@@ -60,7 +60,7 @@ FROM compared",
     Claim {
         name: "fates",
         claim: "every consumed offset has one of four fates",
-        asked: Asked::OfAllAdvertisers,
+        asked: Asked::AllAdvertisers,
         note: false,
         sql: "
 WITH parts AS (
@@ -78,7 +78,7 @@ FROM parts",
     Claim {
         name: "counters",
         claim: "every partition has as many charges or compensations and dead letters as its counters say",
-        asked: Asked::OfEverything,
+        asked: Asked::Everything,
         note: false,
         sql: "
 WITH counted AS (
@@ -110,7 +110,7 @@ FROM summed",
     Claim {
         name: "one_fate",
         claim: "no record is both charged and a dead letter",
-        asked: Asked::OfAllAdvertisers,
+        asked: Asked::AllAdvertisers,
         note: false,
         sql: "
 SELECT (SELECT count(*) FROM dead_letters), count(*),
@@ -123,7 +123,7 @@ WHERE d.replayed_at IS NULL",
     Claim {
         name: "chain",
         claim: "the balances after each row lead from the opening balance to the balance without a gap",
-        asked: Asked::OfAllDays,
+        asked: Asked::AllDays,
         note: false,
         // Each row is a step from the balance before to the balance after. When the steps form one way, every balance
         // is left as often as it is reached, apart from the two ends.
@@ -151,7 +151,7 @@ FROM broken",
     Claim {
         name: "crossings",
         claim: "every crossing has its day, and every level that a day has passed has its crossing",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH all_days AS (
@@ -179,7 +179,7 @@ FROM looked",
     Claim {
         name: "messages",
         claim: "every crossing has left its message",
-        asked: Asked::OfAllAdvertisers,
+        asked: Asked::AllAdvertisers,
         note: false,
         sql: "
 WITH kinds AS (
@@ -197,7 +197,7 @@ FROM compared",
     Claim {
         name: "pauses",
         claim: "every campaign that the budget paused has a crossing that says so",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH looked AS (
@@ -214,7 +214,7 @@ FROM looked",
     Claim {
         name: "happenings",
         claim: "every message is about a happening that was worded",
-        asked: Asked::OfAllAdvertisers,
+        asked: Asked::AllAdvertisers,
         note: false,
         sql: "
 WITH looked AS (
@@ -229,7 +229,7 @@ FROM looked",
     Claim {
         name: "overspend_bounds",
         claim: "what a day was charged after a pause is a part of what history charged that day",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH charged AS (

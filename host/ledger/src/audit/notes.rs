@@ -6,7 +6,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         name: "overspend",
         claim: "what was charged after pauses is only counted",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: true,
         sql: "
 WITH asked AS (
@@ -25,7 +25,7 @@ FROM late",
     Claim {
         name: "deliveries",
         claim: "messages that wait or were given up are only counted",
-        asked: Asked::OfAllAdvertisers,
+        asked: Asked::AllAdvertisers,
         note: true,
         sql: "
 SELECT count(*), CAST(coalesce(sum(CASE WHEN outcome IS NULL OR outcome = 'DEAD' THEN 1 ELSE 0 END), 0) AS BIGINT),
@@ -36,7 +36,7 @@ FROM deliveries",
     Claim {
         name: "negative_balances",
         claim: "balances below zero are allowed and only counted",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: true,
         sql: "
 SELECT count(*), CAST(coalesce(sum(CASE WHEN balance_micros < 0 THEN 1 ELSE 0 END), 0) AS BIGINT),
@@ -46,7 +46,7 @@ FROM advertiser_balances WHERE $2 = '' OR advertiser_id = $2",
     Claim {
         name: "unworded",
         claim: "happenings that nobody has worded yet are only counted",
-        asked: Asked::OfAllAdvertisers,
+        asked: Asked::AllAdvertisers,
         note: true,
         sql: "
 SELECT count(*), count(CASE WHEN worded_at IS NULL THEN 1 END),
@@ -57,7 +57,7 @@ FROM outbox",
     Claim {
         name: "waiting_deliveries",
         claim: "messages that wait to be sent are only counted",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: true,
         sql: "
 SELECT count(*), count(CASE WHEN outcome IS NULL THEN 1 END),
@@ -68,7 +68,7 @@ FROM deliveries WHERE $2 = '' OR advertiser_id = $2",
     Claim {
         name: "default_rows",
         claim: "rows of days without a partition of their own are only counted",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: true,
         sql: "
 SELECT count(*), count(*), 'days from ' || CAST(min(budget_day) AS TEXT) || ' to ' || CAST(max(budget_day) AS TEXT)
@@ -78,7 +78,7 @@ FROM ad_balance_histories_default WHERE budget_day >= {day:$1} AND ($2 = '' OR a
     Claim {
         name: "retired_days",
         claim: "days whose rows were taken away and whose sums are kept are only counted",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: true,
         sql: "
 SELECT count(DISTINCT budget_day), count(DISTINCT budget_day), CAST(sum(row_count) AS TEXT) || ' rows up to '

@@ -6,7 +6,7 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         name: "refunds",
         claim: "every refunded compensation has one history row of its amount, and every refund its compensation",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH paid AS (
@@ -37,7 +37,7 @@ FROM compared",
     Claim {
         name: "duplicate_logs",
         claim: "every refund has its log of duplicate clicks, and every log its refund",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH compared AS (
@@ -59,7 +59,7 @@ FROM compared",
     Claim {
         name: "refunded_charges",
         claim: "every charge that a log names as refunded exists, is of its campaign and is refunded once",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH asked AS (
@@ -93,7 +93,7 @@ FROM looked",
     Claim {
         name: "refund_bounds",
         claim: "no campaign-day was refunded more than it was charged",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH moved AS (
@@ -113,7 +113,7 @@ FROM moved",
     Claim {
         name: "retired_refunds",
         claim: "what is kept of the refunds of retired days is what their compensations were paid",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH parts AS (
@@ -134,7 +134,7 @@ FROM compared",
     Claim {
         name: "refused_refunds",
         claim: "exactly the compensations that were rejected or expired are dead letters",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH looked AS (
@@ -152,7 +152,7 @@ FROM looked",
     Claim {
         name: "repeated_refunds",
         claim: "every repeated compensation has one that it repeats",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: false,
         sql: "
 WITH firsts AS (SELECT identity FROM compensations WHERE state <> 'REPEATED' GROUP BY identity),
@@ -168,7 +168,7 @@ FROM looked",
     Claim {
         name: "waiting_refunds",
         claim: "compensations that wait are only counted",
-        asked: Asked::OfAnyPart,
+        asked: Asked::AnyPart,
         note: true,
         sql: "
 SELECT count(*), CAST(coalesce(sum(CASE WHEN state = 'WAITING' THEN 1 ELSE 0 END), 0) AS BIGINT),

@@ -101,12 +101,19 @@ async fn with_campaigns<D: Dialect>(
 }
 
 fn waiting_row(row: &impl Cells) -> Result<WaitingCompensation> {
-    let id: i64 = row.cell(0);
-    let unusable = |what: &str| LedgerError::Row {
-        table: "compensations",
-        key: id.to_string(),
-        sentence: format!("its {what} cannot be read"),
-    };
+    Ok(WaitingCompensation {
+        id: row.cell(0),
+        row: compensation_row(row)?,
+        received_at_us: row.cell(20),
+        looks: row.cell(21),
+        campaign: None,
+        campaign_fault: None,
+    })
+}
+
+/// A compensation from the columns of `WAITING` up to its headers.
+pub(crate) fn compensation_row(row: &impl Cells) -> Result<CompensationRow> {
+    let unusable = |what: &str| unusable(row.cell(0), what);
     let source = Source {
         topic: row.cell::<String>(1).into(),
         partition: row.cell(3),
@@ -127,7 +134,7 @@ fn waiting_row(row: &impl Cells) -> Result<WaitingCompensation> {
         kind: row.cell(14),
         occurred_at_us: row.cell(15),
     };
-    let row_ = CompensationRow {
+    Ok(CompensationRow {
         source: Arc::new(source),
         offset: row.cell(4),
         record_at_ms: row.cell(16),
@@ -135,15 +142,16 @@ fn waiting_row(row: &impl Cells) -> Result<WaitingCompensation> {
         payload: row.cell(18),
         key: row.cell(17),
         headers: headers_of(&row.cell::<String>(19)).ok_or_else(|| unusable("headers"))?,
-    };
-    Ok(WaitingCompensation {
-        id,
-        row: row_,
-        received_at_us: row.cell(20),
-        looks: row.cell(21),
-        campaign: None,
-        campaign_fault: None,
     })
+}
+
+/// The row of a compensation with a column that makes no sense.
+pub(crate) fn unusable(id: i64, what: &str) -> LedgerError {
+    LedgerError::Row {
+        table: "compensations",
+        key: id.to_string(),
+        sentence: format!("its {what} cannot be read"),
+    }
 }
 
 /// Which compensation is to be locked, as it was read.

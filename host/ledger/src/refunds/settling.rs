@@ -87,21 +87,12 @@ pub(super) async fn compensation<D: Dialect>(
 /// The money, and what follows from it, as a plan that moves no partition.
 pub(super) fn money(plan: &RefundPlan) -> Plan<'static> {
     Plan {
-        generation: plan.generation,
-        advances: vec![],
         balances: plan.balance.iter().cloned().collect(),
         days: plan.day.iter().cloned().collect(),
         statuses: plan.statuses.clone(),
         crossings: plan.crossings.clone(),
         outbox: plan.outbox.clone(),
-        history: vec![],
-        reasons: vec![],
-        dead: vec![],
-        compensations: vec![],
-        pauses_refused: 0,
-        refusals: vec![],
-        overspent: Micros::ZERO,
-        record: None,
+        ..Plan::nothing(plan.generation)
     }
 }
 

@@ -85,7 +85,7 @@ async fn late_and_early_days_land_right() {
     // Every partition has the indexes and the settings, and no constraint of its own.
     let odd = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ad_balance_histories'::regclass AND NOT (cardinality(c.reloptions) = 2
-          AND (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid AND x.indisvalid) = 2
+          AND (SELECT count(*) FROM pg_index x WHERE x.indrelid = c.oid AND x.indisvalid) = 3
           AND (SELECT count(*) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') = 1)";
     assert!(site.rows(odd).await.is_empty(), "{:?}", site.rows(odd).await);
 }

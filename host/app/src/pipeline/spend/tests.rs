@@ -107,23 +107,7 @@ fn book(campaigns: &[&str]) -> Book {
 }
 
 fn plan(days: Vec<DayMove>) -> Plan<'static> {
-    Plan {
-        generation: 1,
-        advances: Vec::new(),
-        balances: Vec::new(),
-        days,
-        statuses: Vec::new(),
-        crossings: Vec::new(),
-        outbox: Vec::new(),
-        history: Vec::new(),
-        reasons: Vec::new(),
-        dead: Vec::new(),
-        compensations: Vec::new(),
-        pauses_refused: 0,
-        refusals: Vec::new(),
-        overspent: Micros::ZERO,
-        record: None,
-    }
+    Plan { days, ..Plan::nothing(1) }
 }
 
 /// A campaign's spend of today, or of as many days later.

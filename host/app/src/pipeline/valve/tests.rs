@@ -1,6 +1,5 @@
 use tollgate_domain::dead::{Rejection, Stage};
 use tollgate_domain::event::DecodeLimits;
-use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Advance;
 use tollgate_domain::slice::{Reading, Record, SliceBuilder};
 
@@ -32,21 +31,9 @@ fn plan(moves: &[(&Arc<Source>, &[i64])]) -> Plan<'static> {
         ..Advance::nowhere(source, 0)
     };
     Plan {
-        generation: 1,
         advances: moves.iter().map(advance).collect(),
-        balances: vec![],
-        days: vec![],
-        statuses: vec![],
-        crossings: vec![],
-        outbox: vec![],
-        history: vec![],
-        reasons: vec![],
         dead: moves.iter().flat_map(letters).collect(),
-        compensations: vec![],
-        pauses_refused: 0,
-        refusals: vec![],
-        overspent: Micros::ZERO,
-        record: None,
+        ..Plan::nothing(1)
     }
 }
 

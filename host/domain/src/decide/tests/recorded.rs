@@ -37,13 +37,12 @@ impl Rules for Watched<'_> {
     }
 }
 
+/// Transcript, what was witnessed, places of the clicks in order, and offsets with their amounts.
+type Decided = (Option<ClickTranscript>, Witness, Vec<(i32, i64)>, Vec<(i64, Micros)>);
+
 impl Toy {
     /// Charges one batch of two partitions; gives its transcript, what was witnessed, and the rest of the outcome.
-    fn charge_watched(
-        &mut self,
-        sent: &[Sent],
-        rows_max: usize,
-    ) -> (Option<ClickTranscript>, Witness, Vec<(i32, i64)>, Vec<(i64, Micros)>) {
+    fn charge_watched(&mut self, sent: &[Sent], rows_max: usize) -> Decided {
         let (left, right) = sent.split_at(sent.len() / 2);
         let mut slices = vec![self.slice(left), self.slice(right)];
         let other = Source { partition: 1, ..(*slices[1].source).clone() };

@@ -134,24 +134,15 @@ impl Batch {
             new: DayState { version: old.version + 1, ..days[key] },
         };
         Plan {
-            generation: self.held.generation,
             advances: self.advances(),
             balances: rows.balances.iter().map(balance_move).collect(),
             days: rows.days.iter().map(day_move).collect(),
-            statuses: vec![],
-            crossings: vec![],
-            outbox: vec![],
             history,
             reasons: vec![
                 ReasonName { source: PriceSource::Stored, name: "STORED_PRICE".into() },
                 ReasonName { source: PriceSource::Cached, name: "CACHED_PRICE".into() },
             ],
-            dead: vec![],
-            compensations: vec![],
-            pauses_refused: 0,
-            refusals: vec![],
-            overspent: Micros::ZERO,
-            record: None,
+            ..Plan::nothing(self.held.generation)
         }
     }
 

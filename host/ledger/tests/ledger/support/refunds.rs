@@ -55,25 +55,13 @@ pub(crate) fn intake(held: &Held, events: &[CompensationEvent]) -> Plan<'static>
     let count = events.len() as i64;
     let rows = events.iter().cloned().enumerate().map(|(at, event)| row(held, at, event));
     Plan {
-        generation: held.generation,
         advances: vec![Advance {
             next_offset: held.next_offset + count,
             charged: count,
             ..Advance::nowhere(&held.source, held.next_offset)
         }],
         compensations: rows.collect(),
-        balances: vec![],
-        days: vec![],
-        statuses: vec![],
-        crossings: vec![],
-        outbox: vec![],
-        history: vec![],
-        reasons: vec![],
-        dead: vec![],
-        pauses_refused: 0,
-        refusals: vec![],
-        overspent: Micros::ZERO,
-        record: None,
+        ..Plan::nothing(held.generation)
     }
 }
 
