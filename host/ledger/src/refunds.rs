@@ -71,8 +71,8 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| facts::states_of(conn, letters))
     }
 
-    /// Begins a transaction, verifies that these rules are in force, locks the compensation, its advertiser's balance
-    /// and the campaign-day, in this order, and reads what the refund is decided on. The transaction stays open for
+    /// Begins a transaction, verifies that these rules are in force, locks the compensation, looks for its charges, locks
+    /// its advertiser's balance and the campaign-day, in this order, and reads what the refund is decided on. The transaction stays open for
     /// [`Ledger::apply_refund`] or [`Ledger::rollback`]. `None`: another host is looking at it or has done so since it
     /// was read; no transaction is open then.
     ///

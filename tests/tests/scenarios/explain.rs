@@ -121,7 +121,7 @@ fn places(scenario: &mut Scenario, count: usize) -> Vec<(String, i64, i64)> {
 
 fn random_ones_are_the_same(name: &str, database: Database, clicks: i64) -> (Scenario, Runner) {
     let mut scenario = settled(name, database, clicks);
-    let places = places(&mut scenario, 300);
+    let places = places(&mut scenario, 1_000);
     let runner = Runner::new(&scenario.setup);
     let mut lines = String::new();
     for (topic, partition, offset) in &places {

@@ -1,6 +1,6 @@
 //! What refunds are decided on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use crate::dialect::{Arg, Cells, Dialect, clock_us, ids, one, rows, texts};
 use crate::error::{LedgerError, Result};
 use crate::refund_rows::{DeadLetterKey, WaitingCompensation};
 use crate::shape::{day_state, headers_of};
+
+use super::settling::record;
 
 const WAITING: &str = "
 SELECT id, topic, incarnation, kafka_partition, kafka_offset, advertiser_id, campaign_id, coalesce(ad_id, ''),
@@ -43,12 +45,18 @@ FROM campaign_daily_spend WHERE campaign_id = $1 AND day = {day:$2} {lock}";
 
 const CHARGES: &str = "
 SELECT h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset, {us:h.occurred_at}, {days:h.budget_day},
-  h.amount_micros, h.generation, r.compensation_id IS NOT NULL
-FROM ad_balance_histories h LEFT JOIN refunded_charges r ON r.topic = h.kafka_topic
-  AND r.incarnation = h.incarnation AND r.kafka_partition = h.kafka_partition AND r.kafka_offset = h.kafka_offset
+  h.amount_micros, h.generation
+FROM ad_balance_histories h
 WHERE h.type = 'DEDUCT' AND h.device_id = $1 AND h.campaign_id = $2 AND h.ad_id = $3 AND h.occurred_at {among:$4}
   AND h.budget_day BETWEEN {day:$5} AND {day:$6}
 ORDER BY h.occurred_at, h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset";
+
+/// Which of some charges were given back.
+const REFUNDED: &str = "
+SELECT r.topic, r.incarnation, r.kafka_partition, r.kafka_offset FROM {elements:$1} AS e JOIN refunded_charges r
+  ON r.topic = CAST(e.value ->> 'topic' AS TEXT) AND r.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
+  AND r.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
+  AND r.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT)";
 
 pub(super) async fn waiting<D: Dialect>(
     conn: &mut D,
@@ -179,11 +187,13 @@ pub(super) async fn lock<D: Dialect>(
         return Ok(None);
     };
     let event = wanted.event;
+    // Looking for the charges takes longest, so nobody waits for it; what comes in meanwhile is found at the next look.
+    let mut charges = charges(conn, event).await?;
     let sql = "SELECT balance_micros FROM advertiser_balances WHERE advertiser_id = $1 {lock}";
     let balance = rows(conn, sql, &[(&event.advertiser).into()]).await?;
     let spent = rows(conn, DAY, &[(&*day.campaign).into(), i64::from(day.day.0).into()]).await?;
     let campaign = campaign(conn, &day.campaign).await?;
-    let charges = charges(conn, event).await?;
+    mark_refunded(conn, &mut charges).await?;
     let now_us = clock_us(conn).await?;
     Ok(Some(RefundFacts {
         campaign,
@@ -197,7 +207,7 @@ pub(super) async fn lock<D: Dialect>(
     }))
 }
 
-/// The charges that a compensation means; none when it does not say enough.
+/// The charges that a compensation means, as if none was given back; none when it does not say enough.
 async fn charges<D: Dialect>(
     conn: &mut D,
     event: &CompensationEvent,
@@ -227,9 +237,28 @@ async fn charges<D: Dialect>(
         day: Day(row.cell(5)),
         charged: Micros(row.cell::<i64>(6).saturating_neg()),
         generation: row.cell::<i64>(7) as u64,
-        refunded: row.cell(8),
+        refunded: false,
     };
     Ok(found.iter().map(charge).collect())
+}
+
+/// Says which charges were given back. Under the lock of the balance, because whoever gives back has that.
+async fn mark_refunded<D: Dialect>(conn: &mut D, charges: &mut [MatchedCharge]) -> Result<()> {
+    if charges.is_empty() {
+        return Ok(());
+    }
+    let places = serde_json::json!(charges.iter().map(record).collect::<Vec<_>>()).to_string();
+    let given_back: HashSet<_> = rows(conn, REFUNDED, &[(&places).into()])
+        .await?
+        .iter()
+        .map(|row| (row.cell::<String>(0), row.cell(1), row.cell(2), row.cell(3)))
+        .collect();
+    for charge in charges {
+        let MatchedCharge { topic, incarnation, partition, offset, .. } = &*charge;
+        let place = (topic.clone(), *incarnation, *partition, *offset);
+        charge.refunded = given_back.contains(&place);
+    }
+    Ok(())
 }
 
 /// The budget days that instants can have, whatever the time zone: from the day before the first one to the day after

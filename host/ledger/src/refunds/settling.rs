@@ -121,7 +121,8 @@ pub(super) async fn records<D: Dialect>(conn: &mut D, plan: &RefundPlan) -> Resu
     }
 }
 
-fn record(charge: &MatchedCharge) -> serde_json::Value {
+/// A charge as logs and statements name it.
+pub(super) fn record(charge: &MatchedCharge) -> serde_json::Value {
     json!({
         "topic": charge.topic, "incarnation": charge.incarnation, "partition": charge.partition,
         "offset": charge.offset,
