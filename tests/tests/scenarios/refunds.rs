@@ -238,7 +238,9 @@ fn kills_lose_and_double_no_refund() {
     let mut random = SmallRng::seed_from_u64(53);
     let setup = patient(&scenario.setup);
     let mut hosts: Vec<Host> = (0..2).map(|_| Host::launch(&setup).unwrap()).collect();
-    for (events, chunk) in story.events.chunks(clicks.div_ceil(chunks)).zip(&story.chunks) {
+    for (events, chunk) in
+        story.events.chunks(story.events.len().div_ceil(chunks)).zip(&story.chunks)
+    {
         send(&compensations, chunk);
         for (event, at_us) in events {
             clicks.send(event, *at_us).unwrap();
