@@ -94,7 +94,7 @@ impl Explainer {
             None => None,
         };
         Ok(Explanation {
-            place: shown::place(place),
+            place: place.clone(),
             fate,
             sentence,
             charge: traces.history.as_ref().map(shown::history),

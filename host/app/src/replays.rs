@@ -19,7 +19,7 @@ use tollgate_domain::rule::RuleError;
 use tollgate_domain::slice::Reading;
 use tollgate_domain::transcript::Transcript;
 use tollgate_ledger::{
-    DeadLetterKey, Keys, Ledger, LedgerError, LockedLetters, Replay, ReplayKeys, StoredDeadLetter,
+    Keys, Ledger, LedgerError, LockedLetters, Place, Replay, ReplayKeys, StoredDeadLetter,
 };
 
 use crate::pipeline::writer::{read_campaigns, remember};
@@ -243,7 +243,7 @@ impl Replayer {
     }
 
     /// Lets refused compensations wait again, and settles them.
-    async fn put_back(&mut self, way: usize, letters: &[DeadLetterKey]) -> anyhow::Result<()> {
+    async fn put_back(&mut self, way: usize, letters: &[Place]) -> anyhow::Result<()> {
         if self.parts.dry_run {
             self.tally.waiting += letters.len() as u64;
             return Ok(());
@@ -270,7 +270,7 @@ impl Replayer {
     }
 
     /// Settles those of these compensations that wait, and counts what became of them.
-    async fn settle(&mut self, way: usize, letters: &[DeadLetterKey]) -> anyhow::Result<()> {
+    async fn settle(&mut self, way: usize, letters: &[Place]) -> anyhow::Result<()> {
         let ledger = &mut self.parts.ways[way].ledger;
         for waiting in &ledger.waiting_compensations_of(letters).await? {
             self.parts.settler.settle(waiting).await.with_context(|| {

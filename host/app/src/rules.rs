@@ -132,20 +132,8 @@ impl RuleLoader {
     /// The ledger did not answer, nothing is active, or a module is no longer admitted.
     pub async fn load_active(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRules> {
         let active = active(ledger).await?;
-        self.load_rules(ledger, &active).await
-    }
-
-    /// Loads the rules of a generation that charge clicks, whether it is in force or not.
-    ///
-    /// # Errors
-    /// The ledger did not answer, or a module is no longer admitted.
-    pub async fn load_rules(
-        &self,
-        ledger: &mut Ledger,
-        generation: &ledger::Generation,
-    ) -> anyhow::Result<ActiveRules> {
-        let set = self.load_set(ledger, generation).await?;
-        Ok(ActiveRules { set, generation: generation.number })
+        let set = self.load_set(ledger, &active).await?;
+        Ok(ActiveRules { set, generation: active.number })
     }
 
     /// Loads the active rule that words messages.
@@ -164,24 +152,16 @@ impl RuleLoader {
     /// As `load_active`.
     pub async fn load_refunder(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRefunder> {
         let active = active(ledger).await?;
-        self.load_refunder_of(ledger, &active).await
+        let refunder = self.load_refunder_of(ledger, &active).await?;
+        let set = self.load_set(ledger, &active).await?;
+        Ok(ActiveRefunder { refunder, set, generation: active.number })
     }
 
-    /// Loads the rules of a generation that settle compensations, whether it is in force or not.
+    /// Loads the rules of a generation that charge clicks, whether it is in force or not.
     ///
     /// # Errors
-    /// As `load_rules`.
-    pub async fn load_refunder_of(
-        &self,
-        ledger: &mut Ledger,
-        generation: &ledger::Generation,
-    ) -> anyhow::Result<ActiveRefunder> {
-        let rule = self.load_part(ledger, generation, World::Refund).await?;
-        let set = self.load_set(ledger, generation).await?;
-        Ok(ActiveRefunder { refunder: Refunder::new(rule)?, set, generation: generation.number })
-    }
-
-    async fn load_set(
+    /// The ledger did not answer, or a module is no longer admitted.
+    pub async fn load_set(
         &self,
         ledger: &mut Ledger,
         generation: &ledger::Generation,
@@ -189,6 +169,18 @@ impl RuleLoader {
         let pricing = self.load_part(ledger, generation, World::Pricing).await?;
         let threshold = self.load_part(ledger, generation, World::Threshold).await?;
         Ok(RuleSet::new(pricing, threshold)?)
+    }
+
+    /// Loads the refund rule of a generation, whether it is in force or not.
+    ///
+    /// # Errors
+    /// As `load_set`.
+    pub async fn load_refunder_of(
+        &self,
+        ledger: &mut Ledger,
+        generation: &ledger::Generation,
+    ) -> anyhow::Result<Refunder> {
+        Ok(Refunder::new(self.load_part(ledger, generation, World::Refund).await?)?)
     }
 
     async fn load_part(

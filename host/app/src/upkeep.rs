@@ -67,8 +67,7 @@ pub async fn turn(ledger: &mut Ledger, parts: &UpkeepParts) {
 
 async fn maintain(ledger: &mut Ledger, parts: &UpkeepParts) -> Result<(), LedgerError> {
     tell(&ledger.maintain_days(&parts.history).await?);
-    let today = ledger.clock_us().await?.div_euclid(86_400_000_000);
-    let today = Day(i32::try_from(today).unwrap_or(i32::MAX));
+    let today = Day::utc(ledger.clock_us().await?);
     let is_done = ledger.maintain_decisions(today, RECORD_DAYS_AHEAD, parts.record_days).await?;
     if !is_done {
         tracing::debug!("another host keeps the tables of decision records up");

@@ -20,6 +20,12 @@ impl Day {
         EPOCH.saturating_add(self.0.days())
     }
 
+    /// The day of an instant in UTC, in microseconds since 1970.
+    #[must_use]
+    pub fn utc(at_us: i64) -> Self {
+        Self(i32::try_from(at_us.div_euclid(86_400_000_000)).unwrap_or(i32::MAX))
+    }
+
     #[must_use]
     pub fn from_date(date: Date) -> Self {
         let days = EPOCH.until(date).map_or(0, |span| span.get_days());

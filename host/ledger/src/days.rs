@@ -66,7 +66,7 @@ pub(crate) async fn today_and_oldest<D: Dialect>(
     conn: &mut D,
     settings: &HistorySettings,
 ) -> Result<(i32, i32)> {
-    let today = day(clock_us(conn).await?);
+    let today = Day::utc(clock_us(conn).await?).0;
     if settings.retention_days == 0 {
         return Ok((today, i32::MIN));
     }
@@ -74,7 +74,7 @@ pub(crate) async fn today_and_oldest<D: Dialect>(
     let mut oldest = today.saturating_sub(settings.retention_days);
     for at_us in [row.cell::<Option<i64>>(0), row.cell(1)].into_iter().flatten() {
         // Wherever the campaign is, its day is not earlier than the day before in UTC.
-        oldest = oldest.min(day(at_us) - 1);
+        oldest = oldest.min(Day::utc(at_us).0 - 1);
     }
     Ok((today, oldest))
 }
@@ -82,7 +82,3 @@ pub(crate) async fn today_and_oldest<D: Dialect>(
 /// The first instants that compensations mean which are not settled yet.
 const WAITING: &str = "
 SELECT min(CAST(timestamps ->> 0 AS BIGINT)), min({us:occurred_at}) FROM compensations WHERE state = 'WAITING'";
-
-fn day(at_us: i64) -> i32 {
-    i32::try_from(at_us.div_euclid(86_400_000_000)).unwrap_or(i32::MAX)
-}

@@ -6,8 +6,8 @@ use tollgate_domain::day::Day;
 use crate::Ledger;
 use crate::dialect::{Cells, Dialect, change, rows};
 use crate::error::{LedgerError, Result};
-use crate::explain_rows::{DecisionRecord, Place};
-use crate::refund_rows::DeadLetterKey;
+use crate::explain_rows::DecisionRecord;
+use crate::rows::Place;
 use crate::shape::hex;
 
 impl Ledger {
@@ -64,7 +64,7 @@ FROM {elements:$1} AS e";
 /// Keeps the record of a replay, under each letter's place.
 pub(crate) async fn of_letters<D: Dialect>(
     conn: &mut D,
-    letters: &[DeadLetterKey],
+    letters: &[Place],
     generation: u64,
     body: &[u8],
 ) -> Result<()> {

@@ -1,16 +1,15 @@
 //! From an amount back to everything it came from. Every question here is answered through an index.
 
-use serde::Deserialize;
 use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
 
 use crate::dialect::{Cells, Dialect, rows};
 use crate::error::Result;
-use crate::explain_rows::{CompensationEntry, CrossingEntry, HistoryEntry, Place, Reached, Traces};
+use crate::explain_rows::{CompensationEntry, CrossingEntry, HistoryEntry, Reached, Traces};
 use crate::outbox::{COLUMNS as DELIVERY, delivery_row};
 use crate::outbox_rows::Delivery;
-use crate::refunds::{compensation_row, unusable};
-use crate::rows::Generation;
+use crate::refunds::{compensation_row, days_around, unusable};
+use crate::rows::{Generation, Place};
 use crate::session::Connection;
 use crate::{Ledger, decisions, letters, rules};
 
@@ -53,16 +52,14 @@ impl Ledger {
             conn.begin().await?;
             conn.begin_search().await?;
             let campaign = campaign.unwrap_or_default();
-            // No zone is further than a day from UTC.
-            let day = |us: i64| us.div_euclid(86_400_000_000);
-            let (first, last) = (day(from_us) - 1, day(to_us) + 1);
+            let days = days_around(&[from_us, to_us]);
             let args = [
                 device.into(),
                 from_us.into(),
                 to_us.into(),
                 campaign.into(),
-                first.into(),
-                last.into(),
+                i64::from(*days.start()).into(),
+                i64::from(*days.end()).into(),
             ];
             let found = rows(conn, &format!("{HISTORY}{OF_DEVICE}"), &args).await;
             conn.roll_back().await?;
@@ -182,12 +179,7 @@ async fn traces<D: Dialect>(conn: &mut D, place: &Place) -> Result<Traces> {
 
 fn history_entry(row: &impl Cells) -> HistoryEntry {
     HistoryEntry {
-        place: Place {
-            topic: row.cell(0),
-            incarnation: row.cell(1),
-            partition: row.cell(2),
-            offset: row.cell(3),
-        },
+        place: Place::of(row),
         kind: row.cell(4),
         amount: Micros(row.cell(5)),
         balance_after: Micros(row.cell(6)),
@@ -239,38 +231,7 @@ fn compensation_entry(row: &impl Cells) -> Result<CompensationEntry> {
         generation: row.cell::<i64>(25) as u64,
         settled_at_us: row.cell(26),
         mismatch: row.cell(27),
-        refunded: places(refunded.as_deref()).ok_or_else(|| unusable(id, "log"))?,
+        refunded: serde_json::from_str(refunded.as_deref().unwrap_or("[]"))
+            .map_err(|_| unusable(id, "log"))?,
     })
-}
-
-/// A refunded charge as the log names it.
-#[derive(Deserialize)]
-struct Refunded {
-    topic: String,
-    incarnation: i32,
-    partition: i32,
-    offset: i64,
-}
-
-fn places(json: Option<&str>) -> Option<Vec<Place>> {
-    let refunded: Vec<Refunded> = serde_json::from_str(json.unwrap_or("[]")).ok()?;
-    let place = |Refunded { topic, incarnation, partition, offset }| Place {
-        topic,
-        incarnation,
-        partition,
-        offset,
-    };
-    Some(refunded.into_iter().map(place).collect())
-}
-
-impl Place {
-    /// As the places `$1` to `$4` of a statement.
-    pub(crate) fn args(&self) -> [crate::dialect::Arg<'_>; 4] {
-        [
-            (&self.topic).into(),
-            i64::from(self.incarnation).into(),
-            i64::from(self.partition).into(),
-            self.offset.into(),
-        ]
-    }
 }

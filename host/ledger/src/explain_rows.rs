@@ -5,16 +5,7 @@ use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
 
 use crate::refund_rows::StoredDeadLetter;
-
-/// Names a record of a topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    pub topic: String,
-    /// How often the topic was accepted as re-created.
-    pub incarnation: i32,
-    pub partition: i32,
-    pub offset: i64,
-}
+use crate::rows::Place;
 
 /// How far a group has come in one incarnation of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 use crate::Ledger;
 use crate::dialect::{Arg, Cells, Dialect, change, rows};
 use crate::error::{LedgerError, Result};
-use crate::refund_rows::{DeadLetterKey, LetterFilter, LetterState, StoredDeadLetter};
+use crate::refund_rows::{LetterFilter, LetterState, StoredDeadLetter};
+use crate::rows::Place;
 use crate::session::ended;
 use crate::shape::headers_of;
 
@@ -35,7 +36,7 @@ impl Ledger {
     pub async fn dead_letters_after(
         &mut self,
         filter: &LetterFilter,
-        after: &DeadLetterKey,
+        after: &Place,
     ) -> Result<Vec<StoredDeadLetter>> {
         operation!(self, idle, run, |conn, _| page(conn, filter, after))
     }
@@ -55,10 +56,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn open_dead_letters(
-        &mut self,
-        keys: &[DeadLetterKey],
-    ) -> Result<Vec<StoredDeadLetter>> {
+    pub async fn open_dead_letters(&mut self, keys: &[Place]) -> Result<Vec<StoredDeadLetter>> {
         operation!(self, idle, run, |conn, _| open_of(conn, keys))
     }
 
@@ -80,7 +78,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the database cannot be written; they are then published again.
-    pub async fn mark_published(&mut self, keys: &[DeadLetterKey]) -> Result<u64> {
+    pub async fn mark_published(&mut self, keys: &[Place]) -> Result<u64> {
         operation!(self, idle, run, |conn, _| mark(conn, keys))
     }
 }
@@ -148,10 +146,10 @@ async fn listed<D: Dialect>(conn: &mut D, filter: &LetterFilter) -> Result<Vec<S
 async fn page<D: Dialect>(
     conn: &mut D,
     filter: &LetterFilter,
-    after: &DeadLetterKey,
+    after: &Place,
 ) -> Result<Vec<StoredDeadLetter>> {
     let mut args = arguments(filter);
-    args.extend(place(after));
+    args.extend(after.args());
     let found = rows(conn, &format!("SELECT {COLUMNS}{MEANT}{PAGE}"), &args).await?;
     found.iter().map(letter).collect()
 }
@@ -163,10 +161,7 @@ async fn counts<D: Dialect>(conn: &mut D, filter: &LetterFilter) -> Result<Vec<(
     Ok(found.iter().map(|row| (row.cell(0), row.cell(1))).collect())
 }
 
-async fn open_of<D: Dialect>(
-    conn: &mut D,
-    keys: &[DeadLetterKey],
-) -> Result<Vec<StoredDeadLetter>> {
+async fn open_of<D: Dialect>(conn: &mut D, keys: &[Place]) -> Result<Vec<StoredDeadLetter>> {
     let keys = serde_json::json!(keys).to_string();
     let found = rows(conn, &format!("SELECT {COLUMNS}{OPEN_OF}"), &[(&keys).into()]).await?;
     found.iter().map(letter).collect()
@@ -204,12 +199,6 @@ pub(crate) async fn write_action<D: Dialect>(
         "INSERT INTO operator_actions (action, subject, detail, note) VALUES ($1, $2, $3, $4)";
     let args = [action.into(), subject.into(), detail.into(), note.into()];
     change(conn, sql, &args).await.map(drop)
-}
-
-/// Topic, incarnation, partition and offset.
-pub(crate) fn place(key: &DeadLetterKey) -> [Arg<'_>; 4] {
-    let (incarnation, partition) = (i64::from(key.incarnation), i64::from(key.partition));
-    [(&key.topic).into(), incarnation.into(), partition.into(), key.offset.into()]
 }
 
 /// What `MEANT` takes, and the limit.
@@ -265,7 +254,7 @@ fn letter(row: &impl Cells) -> Result<StoredDeadLetter> {
     })
 }
 
-async fn mark<D: Dialect>(conn: &mut D, keys: &[DeadLetterKey]) -> Result<u64> {
+async fn mark<D: Dialect>(conn: &mut D, keys: &[Place]) -> Result<u64> {
     let keys = serde_json::json!(keys).to_string();
     change(conn, MARK, &[(&keys).into()]).await.map_err(LedgerError::during_commit)
 }

@@ -50,20 +50,19 @@ pub use config::LedgerConfig;
 pub use days::{DaysReport, Expired, HistorySettings};
 pub use error::{LedgerError, Result};
 pub use explain_rows::{
-    CompensationEntry, CrossingEntry, DecisionRecord, HistoryEntry, Place, Reached, Traces,
+    CompensationEntry, CrossingEntry, DecisionRecord, HistoryEntry, Reached, Traces,
 };
 pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
     OutboxDepth, Outcome, Sending, State, Which, Worded,
 };
 pub use refund_rows::{
-    CompensationDepth, DeadLetterKey, LetterFilter, LetterState, StoredDeadLetter,
-    WaitingCompensation,
+    CompensationDepth, LetterFilter, LetterState, StoredDeadLetter, WaitingCompensation,
 };
 pub use replays::{LockedLetters, Replay, ReplayKeys};
 pub use rows::{
     Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,
-    NearBudget, NewCampaign, Overview, Part, ProgressRow, Repoint, Rows,
+    NearBudget, NewCampaign, Overview, Part, Place, ProgressRow, Repoint, Rows,
 };
 pub use session::Database;
 pub use statement::{Adjustment, StatementLine, StatementRows};

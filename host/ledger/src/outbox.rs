@@ -18,7 +18,7 @@ use crate::outbox_rows::{
     Delivery, DeliveryFilter, DueRoute, Happenings, Looks, OutboxDepth, Sending, Which, Worded,
 };
 
-pub(crate) use alerts::write as tell;
+pub(crate) use alerts::{keep, write as tell};
 
 /// The row that says who is the relay.
 const LEASE: &str = "relay_lease";

@@ -4,6 +4,8 @@ use tollgate_domain::book::Campaign;
 use tollgate_domain::compensation::CompensationRow;
 use tollgate_domain::dead::Header;
 
+use crate::rows::Place;
+
 /// A compensation that waits to be settled.
 #[derive(Clone, Debug)]
 pub struct WaitingCompensation {
@@ -26,15 +28,6 @@ pub struct CompensationDepth {
     pub waiting: i64,
     /// Age of the oldest one; 0 when none waits.
     pub oldest_s: i64,
-}
-
-/// Names a dead letter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-pub struct DeadLetterKey {
-    pub topic: String,
-    pub incarnation: i32,
-    pub partition: i32,
-    pub offset: i64,
 }
 
 /// What became of a dead letter.
@@ -119,8 +112,8 @@ impl StoredDeadLetter {
     }
 
     #[must_use]
-    pub fn key(&self) -> DeadLetterKey {
-        DeadLetterKey {
+    pub fn key(&self) -> Place {
+        Place {
             topic: self.topic.clone(),
             incarnation: self.incarnation,
             partition: self.partition,

@@ -18,11 +18,12 @@ use tollgate_domain::refund::{RefundFacts, RefundPlan};
 use crate::Ledger;
 use crate::dialect::{Cells, Dialect, one};
 use crate::error::Result;
-use crate::refund_rows::{CompensationDepth, DeadLetterKey, WaitingCompensation};
+use crate::refund_rows::{CompensationDepth, WaitingCompensation};
+use crate::rows::Place;
 use crate::session::{Connection, ended};
 
 use facts::Wanted;
-pub(crate) use facts::{compensation_row, unusable};
+pub(crate) use facts::{compensation_row, days_around, unusable};
 pub(crate) use intake::store;
 
 impl Ledger {
@@ -44,7 +45,7 @@ impl Ledger {
     /// When the database cannot be asked.
     pub async fn prepare_matching(&mut self, waiting: &[WaitingCompensation]) -> Result<()> {
         let days: BTreeSet<i32> =
-            waiting.iter().flat_map(|one| facts::days_of(&one.row.event)).collect();
+            waiting.iter().flat_map(|one| days_around(&one.row.event.timestamps_us)).collect();
         let days: Vec<i32> = days.into_iter().collect();
         operation!(self, idle, run, |conn, _| sql::days::summarise(conn, &days))
     }
@@ -55,7 +56,7 @@ impl Ledger {
     /// When the database cannot be asked.
     pub async fn waiting_compensations_of(
         &mut self,
-        letters: &[DeadLetterKey],
+        letters: &[Place],
     ) -> Result<Vec<WaitingCompensation>> {
         operation!(self, idle, run, |conn, _| facts::waiting_of(conn, letters))
     }
@@ -66,7 +67,7 @@ impl Ledger {
     /// When the database cannot be asked.
     pub async fn compensation_states_of(
         &mut self,
-        letters: &[DeadLetterKey],
+        letters: &[Place],
     ) -> Result<Vec<(String, i64)>> {
         operation!(self, idle, run, |conn, _| facts::states_of(conn, letters))
     }

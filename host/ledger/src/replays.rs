@@ -17,9 +17,8 @@ use crate::Ledger;
 use crate::decisions;
 use crate::dialect::{Cells, Dialect, change, one, rows};
 use crate::error::{LedgerError, Result};
-use crate::letters::{place, write_action};
-use crate::refund_rows::DeadLetterKey;
-use crate::rows::{LockKeys, Rows};
+use crate::letters::write_action;
+use crate::rows::{LockKeys, Place, Rows};
 use crate::session::{Connection, ended};
 use crate::shape::{non_empty, without_nul};
 
@@ -28,7 +27,7 @@ use crate::shape::{non_empty, without_nul};
 pub struct ReplayKeys<'a> {
     /// Rule generation with which the replay will be decided.
     pub generation: u64,
-    pub letters: &'a [DeadLetterKey],
+    pub letters: &'a [Place],
     /// Sorted and without repeats, as are the days.
     pub advertisers: &'a [Arc<str>],
     pub days: &'a [DayKey],
@@ -38,7 +37,7 @@ pub struct ReplayKeys<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct LockedLetters {
     /// Those that are still open.
-    pub open: HashSet<DeadLetterKey>,
+    pub open: HashSet<Place>,
     pub rows: Rows,
 }
 
@@ -47,7 +46,7 @@ pub struct LockedLetters {
 pub struct Replay<'a> {
     /// All that were decided. What the plan charges or stores is a dead letter no more; what it has as a dead letter
     /// stays one; all others are no events for this topic, and skipped.
-    pub letters: &'a [DeadLetterKey],
+    pub letters: &'a [Place],
     /// Its advances say nothing.
     pub plan: &'a Plan<'a>,
     /// Which letters an operator wanted, in words, and why.
@@ -106,10 +105,10 @@ impl Ledger {
     /// `Stale`: one of them has come in at the same moment; try again.
     pub async fn put_back(
         &mut self,
-        letters: &[DeadLetterKey],
+        letters: &[Place],
         meant: &str,
         note: &str,
-    ) -> Result<Vec<DeadLetterKey>> {
+    ) -> Result<Vec<Place>> {
         operation!(self, idle, run, |conn, _| async move {
             conn.begin().await?;
             let waiting = put_back(conn, letters, meant, note).await;
@@ -181,7 +180,7 @@ async fn lock<D: Dialect>(
     conn: &mut D,
     group: &str,
     keys: ReplayKeys<'_>,
-) -> Result<HashSet<DeadLetterKey>> {
+) -> Result<HashSet<Place>> {
     let sql = "SELECT number FROM rule_activation {share}";
     let active = one(conn, sql, &[]).await?.cell::<i64>(0) as u64;
     if active != keys.generation {
@@ -197,19 +196,10 @@ async fn lock<D: Dialect>(
 }
 
 /// Locks the letters that are open.
-async fn open<D: Dialect>(
-    conn: &mut D,
-    letters: &[DeadLetterKey],
-) -> Result<HashSet<DeadLetterKey>> {
+async fn open<D: Dialect>(conn: &mut D, letters: &[Place]) -> Result<HashSet<Place>> {
     let letters = json!(letters).to_string();
     let found = rows(conn, OPEN, &[(&letters).into()]).await?;
-    let key = |row: &D::Row| DeadLetterKey {
-        topic: row.cell(0),
-        incarnation: row.cell(1),
-        partition: row.cell(2),
-        offset: row.cell(3),
-    };
-    Ok(found.iter().map(key).collect())
+    Ok(found.iter().map(Place::of).collect())
 }
 
 /// How a partition's letters ended.
@@ -260,7 +250,7 @@ async fn write<D: Dialect>(conn: &mut D, group: &str, replay: &Replay<'_>) -> Re
     write_action(conn, "REPLAY_DEAD_LETTERS", replay.meant, &detail, replay.note).await
 }
 
-fn is_taken_in(plan: &Plan<'_>, key: &DeadLetterKey) -> bool {
+fn is_taken_in(plan: &Plan<'_>, key: &Place) -> bool {
     let is_it =
         |row: &CompensationRow| (row.source.partition, row.offset) == (key.partition, key.offset);
     plan.compensations.iter().any(is_it)
@@ -286,7 +276,7 @@ fn element(plan: &Plan<'_>, row: &HistoryRow<'_>) -> Value {
     })
 }
 
-fn failure(key: &DeadLetterKey, letter: &DeadLetter) -> Value {
+fn failure(key: &Place, letter: &DeadLetter) -> Value {
     let rejection = &letter.rejection;
     json!({
         "topic": key.topic, "incarnation": key.incarnation, "partition": key.partition, "offset": key.offset,
@@ -343,14 +333,14 @@ async fn note_replayed<D: Dialect>(conn: &mut D, replayed: usize) -> Result<()> 
 
 async fn put_back<D: Dialect>(
     conn: &mut D,
-    letters: &[DeadLetterKey],
+    letters: &[Place],
     meant: &str,
     note: &str,
-) -> Result<Vec<DeadLetterKey>> {
+) -> Result<Vec<Place>> {
     let open = open(conn, letters).await?;
     let mut waiting = Vec::new();
     for key in letters.iter().filter(|key| open.contains(key)) {
-        match change(conn, PUT_BACK, &place(key)).await {
+        match change(conn, PUT_BACK, &key.args()).await {
             Ok(0) => {}
             Ok(_) => waiting.push(key.clone()),
             Err(LedgerError::Refused { .. }) => {

@@ -6,7 +6,60 @@ use tollgate_domain::book::{DayKey, DayState};
 use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Advance;
+use tollgate_domain::refund::MatchedCharge;
 use tollgate_domain::slice::Source;
+
+use crate::dialect::{Arg, Cells};
+
+/// Names a record of a topic.
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct Place {
+    pub topic: String,
+    /// How often the topic was accepted as re-created.
+    pub incarnation: i32,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl From<&MatchedCharge> for Place {
+    fn from(charge: &MatchedCharge) -> Self {
+        Self {
+            topic: charge.topic.clone(),
+            incarnation: charge.incarnation,
+            partition: charge.partition,
+            offset: charge.offset,
+        }
+    }
+}
+
+impl Place {
+    /// As the places `$1` to `$4` of a statement.
+    pub(crate) fn args(&self) -> [Arg<'_>; 4] {
+        let (incarnation, partition) = (i64::from(self.incarnation), i64::from(self.partition));
+        [(&self.topic).into(), incarnation.into(), partition.into(), self.offset.into()]
+    }
+
+    /// From the first four columns of a row.
+    pub(crate) fn of(row: &impl Cells) -> Self {
+        Self {
+            topic: row.cell(0),
+            incarnation: row.cell(1),
+            partition: row.cell(2),
+            offset: row.cell(3),
+        }
+    }
+}
 
 /// Rows to read, each list sorted and without repeats.
 #[derive(Clone, Copy, Debug)]

@@ -6,15 +6,13 @@ use tollgate_domain::slice::Source;
 use crate::Ledger;
 use crate::dialect::{Dialect, change};
 use crate::error::Result;
+use crate::outbox::keep;
 use crate::session::{Connection, ended};
 
 const HALT: &str = "
 UPDATE consumer_progress SET halted_reason = $6, epoch = epoch + 1, updated_at = {now}
 WHERE consumer_group = $1 AND topic = $2 AND kafka_partition = $3 AND incarnation = $4 AND epoch = $5
   AND halted_reason IS NULL";
-
-const TELL: &str = "
-INSERT INTO outbox (dedup_key, kind, payload) VALUES ($1, $2, {json:$3}) ON CONFLICT (dedup_key) DO NOTHING";
 
 impl Ledger {
     /// Stops a partition that this process holds until [`Ledger::repoint`], and leaves a message in that transaction.
@@ -53,7 +51,6 @@ async fn halt<D: Dialect>(
     if change(conn, HALT, &args).await? == 0 {
         return Ok(false);
     }
-    let args = [(&message.key).into(), message.kind.as_str().into(), (&message.payload).into()];
-    change(conn, TELL, &args).await?;
+    keep(conn, message).await?;
     Ok(true)
 }

@@ -11,8 +11,6 @@ pub struct Lap {
     pub rows: i64,
     /// Offsets that have their fate and are left for the next lap; 0 when everything was compared.
     pub behind: i64,
-    /// Findings that are open now.
-    pub open: i64,
 }
 
 /// How far the watch is.

@@ -37,8 +37,8 @@ impl Generations {
     ) -> anyhow::Result<&mut RuleSet> {
         if !self.rules.contains_key(&number) {
             let generation = self.generation(ledger, number).await?;
-            let rules = self.loader.load_rules(ledger, &generation).await?;
-            self.rules.insert(number, rules.set);
+            let rules = self.loader.load_set(ledger, &generation).await?;
+            self.rules.insert(number, rules);
         }
         self.rules.get_mut(&number).context("the rules were just loaded")
     }
@@ -52,7 +52,7 @@ impl Generations {
         if !self.refunders.contains_key(&number) {
             let generation = self.generation(ledger, number).await?;
             let rule = self.loader.load_refunder_of(ledger, &generation).await?;
-            self.refunders.insert(number, rule.refunder);
+            self.refunders.insert(number, rule);
         }
         self.refunders.get_mut(&number).context("the rule was just loaded")
     }

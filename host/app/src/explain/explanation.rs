@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tollgate_ledger::Place;
 
 /// Named values of one row.
 pub type Facts = Map<String, Value>;
@@ -11,7 +12,7 @@ pub type Facts = Map<String, Value>;
 /// Everything that is known about one record of a topic.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    pub place: PlaceShown,
+    pub place: Place,
     pub fate: Fate,
     /// The fate in words.
     pub sentence: String,
@@ -83,18 +84,10 @@ impl Again {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PlaceShown {
-    pub topic: String,
-    pub incarnation: i32,
-    pub partition: i32,
-    pub offset: i64,
-}
-
 /// A row of history.
 #[derive(Clone, Debug, Serialize)]
 pub struct HistoryShown {
-    pub place: PlaceShown,
+    pub place: Place,
     #[serde(rename = "type")]
     pub kind: String,
     pub amount_micros: i64,
@@ -125,7 +118,7 @@ pub struct LetterShown {
 #[derive(Clone, Debug, Serialize)]
 pub struct CompensationShown {
     pub id: i64,
-    pub place: PlaceShown,
+    pub place: Place,
     pub state: String,
     pub reason: Option<String>,
     pub detail: Option<String>,
@@ -143,7 +136,7 @@ pub struct CompensationShown {
     /// How amount, count, instants and charges contradict each other.
     pub mismatch: Option<String>,
     /// The charges that it has given back.
-    pub refunded: Vec<PlaceShown>,
+    pub refunded: Vec<Place>,
 }
 
 /// What was decided on, together with what else.

@@ -8,7 +8,7 @@ use tollgate_ledger::{
 
 use super::explanation::{
     Again, CallShown, CompensationShown, CrossingShown, DecisionShown, Fate, HistoryShown,
-    LetterShown, MessageShown, PlaceShown,
+    LetterShown, MessageShown,
 };
 use crate::channels::rfc3339;
 
@@ -92,18 +92,9 @@ pub(super) fn decision(
     }
 }
 
-pub(super) fn place(place: &Place) -> PlaceShown {
-    PlaceShown {
-        topic: place.topic.clone(),
-        incarnation: place.incarnation,
-        partition: place.partition,
-        offset: place.offset,
-    }
-}
-
 pub(super) fn history(row: &HistoryEntry) -> HistoryShown {
     HistoryShown {
-        place: place(&row.place),
+        place: row.place.clone(),
         kind: row.kind.clone(),
         amount_micros: row.amount.0,
         balance_after_micros: row.balance_after.0,
@@ -136,7 +127,7 @@ pub(super) fn compensation(entry: &CompensationEntry) -> CompensationShown {
     let (row, event) = (&entry.row, &entry.row.event);
     CompensationShown {
         id: entry.id,
-        place: PlaceShown {
+        place: Place {
             topic: (*row.source.topic).to_owned(),
             incarnation: row.source.incarnation,
             partition: row.source.partition,
@@ -157,7 +148,7 @@ pub(super) fn compensation(entry: &CompensationEntry) -> CompensationShown {
         received_at: rfc3339(entry.received_at_us),
         settled_at: entry.settled_at_us.map(rfc3339),
         mismatch: entry.mismatch.clone(),
-        refunded: entry.refunded.iter().map(place).collect(),
+        refunded: entry.refunded.clone(),
     }
 }
 

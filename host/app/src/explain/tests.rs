@@ -1,7 +1,7 @@
 use tollgate_domain::transcript::{Failure, Outcome};
 use tollgate_ledger::{CompensationEntry, HistoryEntry, StoredDeadLetter};
 
-use super::explanation::{CallShown, Facts, ModuleShown, PlaceShown, ReasonShown};
+use super::explanation::{CallShown, Facts, ModuleShown, ReasonShown};
 use super::*;
 
 fn place() -> Place {
@@ -136,7 +136,7 @@ fn explanation() -> Explanation {
     };
     let compensation: Option<CompensationEntry> = None;
     Explanation {
-        place: PlaceShown { topic: "ad-events".into(), incarnation: 0, partition: 2, offset: 17 },
+        place: place(),
         fate: Fate::Charged,
         sentence: "a click that was charged 1.25".into(),
         charge: Some(shown::history(&history())),

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use tollgate_ledger::Place;
 
 use super::explanation::{
-    Again, CallShown, CompensationShown, Explanation, Facts, HistoryShown, LetterShown, PlaceShown,
+    Again, CallShown, CompensationShown, Explanation, Facts, HistoryShown, LetterShown,
 };
 use super::shown::amount;
 
@@ -156,8 +157,8 @@ impl Page {
     }
 }
 
-fn place(place: &PlaceShown) -> String {
-    let PlaceShown { topic, incarnation, partition, offset } = place;
+fn place(place: &Place) -> String {
+    let Place { topic, incarnation, partition, offset } = place;
     if *incarnation == 0 {
         return format!("{topic} {partition} {offset}");
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::slice::{Reading, Record, Slice, SliceBuilder, Source};
-use tollgate_ledger::{DeadLetterKey, StoredDeadLetter};
+use tollgate_ledger::{Place, StoredDeadLetter};
 
 /// Letters of one topic in one incarnation, in the order of their keys. Offsets between them say nothing.
 pub(super) fn slices(
@@ -16,7 +16,7 @@ pub(super) fn slices(
     partitions.map(|letters| slice(letters, reading, limits)).collect()
 }
 
-pub(super) fn keys(letters: &[StoredDeadLetter]) -> Vec<DeadLetterKey> {
+pub(super) fn keys(letters: &[StoredDeadLetter]) -> Vec<Place> {
     letters.iter().map(StoredDeadLetter::key).collect()
 }
 

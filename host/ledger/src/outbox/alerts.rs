@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tollgate_domain::day::Day;
 use tollgate_domain::notice::{HappeningFacts, HappeningKind};
+use tollgate_domain::plan::OutboxMessage;
 
 use super::micros;
 use crate::dialect::{Cells, Dialect, change, clock_us, one, rows};
@@ -104,14 +105,18 @@ pub(crate) async fn write<D: Dialect>(
     kind: HappeningKind,
     facts: &HappeningFacts,
 ) -> Result<u64> {
+    keep(conn, &OutboxMessage { key: key.to_owned(), kind, payload: facts.to_json() }).await
+}
+
+/// As `write`, of a happening that was put together before.
+pub(crate) async fn keep<D: Dialect>(conn: &mut D, message: &OutboxMessage) -> Result<u64> {
     let sql = "INSERT INTO outbox (dedup_key, kind, payload) VALUES ($1, $2, {json:$3})
                ON CONFLICT (dedup_key) DO NOTHING";
-    let payload = facts.to_json();
-    change(conn, sql, &[key.into(), kind.as_str().into(), (&payload).into()]).await
+    let OutboxMessage { key, kind, payload } = message;
+    change(conn, sql, &[key.into(), kind.as_str().into(), payload.into()]).await
 }
 
 /// `YYYY-MM-DDTHH` in UTC.
 fn hour(at_us: i64) -> String {
-    let day = i32::try_from(at_us.div_euclid(DAY_US)).unwrap_or(i32::MAX);
-    format!("{}T{:02}", Day(day), at_us.rem_euclid(DAY_US) / HOUR_US)
+    format!("{}T{:02}", Day::utc(at_us), at_us.rem_euclid(DAY_US) / HOUR_US)
 }

@@ -15,7 +15,9 @@ use crate::error::Result;
 const HISTORY: DayTable = DayTable {
     name: "ad_balance_histories",
     column: "budget_day",
-    storage: "autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02",
+    midnight: "",
+    storage: "WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02)",
+    turn: 7_205_759_403_792_793_601,
 };
 
 /// Days that are farther away get no partition: only a wrong clock has them, and they stay where they are noticed.
@@ -110,7 +112,7 @@ async fn retire_partitions(
     };
     let known = partitions(conn, HISTORY).await?;
     for partition in known.into_iter().filter(|partition| partition.until <= oldest) {
-        if !begin(conn).await? {
+        if !begin(conn, HISTORY).await? {
             report.is_complete = false;
             return Ok(());
         }
@@ -156,7 +158,7 @@ async fn retire_default(
     if old.is_empty() {
         return Ok(());
     }
-    if !begin(conn).await? {
+    if !begin(conn, HISTORY).await? {
         report.is_complete = false;
         return Ok(());
     }

@@ -10,14 +10,18 @@ use crate::dialect::{Cells, Dialect, one, rows};
 use crate::error::{LedgerError, Result};
 use crate::session::ended;
 
-/// A table that is partitioned by a column of the type `date`. Its partitions are called `{name}_{YYYYMMDD}` and
+/// A table that is partitioned by the days of a column. Its partitions are called `{name}_{YYYYMMDD}` and
 /// `{name}_default`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DayTable {
     pub(crate) name: &'static str,
     pub(crate) column: &'static str,
-    /// Storage parameters of a partition, which does not inherit them.
+    /// What makes an instant out of a day; empty for a column of the type `date`.
+    pub(crate) midnight: &'static str,
+    /// Storage parameters of a partition, which does not inherit them, with their keyword.
     pub(crate) storage: &'static str,
+    /// Lets one host at a time change partitions; the number has no meaning.
+    pub(crate) turn: i64,
 }
 
 /// A partition with days from `from` (`None`: from the beginning) up to and without `until`, since 1970-01-01.
@@ -44,8 +48,7 @@ pub(crate) enum Removal {
 /// Whoever waits longer for a table gives up, because others wait behind.
 const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '200ms'";
 
-/// One host at a time; the number has no meaning.
-const TURN: &str = "SELECT pg_try_advisory_xact_lock(7205759403792793601)";
+const TURN: &str = "SELECT pg_try_advisory_xact_lock($1)";
 
 const PARTITIONS: &str = r"
 SELECT CAST(c.relname AS text), CAST(substring(b.bound FROM 'FROM \(''([^'']+)''\)') AS date) - DATE '1970-01-01',
@@ -82,11 +85,11 @@ pub(crate) async fn in_default(
 }
 
 /// Begins a transaction that changes partitions. False: another host is at it; no transaction is open then.
-pub(crate) async fn begin(conn: &mut PgConnection) -> Result<bool> {
+pub(crate) async fn begin(conn: &mut PgConnection, table: DayTable) -> Result<bool> {
     conn.begin_bulk().await?;
     let turn = async {
         conn.execute(LOCK_WAIT).await.map_err(database_error)?;
-        Ok(one(conn, TURN, &[]).await?.cell(0))
+        Ok(one(conn, TURN, &[table.turn.into()]).await?.cell(0))
     };
     match turn.await {
         Ok(true) => Ok(true),
@@ -113,7 +116,7 @@ pub(crate) async fn make(
     table: DayTable,
     day: i32,
 ) -> Result<Option<u64>> {
-    if !begin(conn).await? {
+    if !begin(conn, table).await? {
         return Ok(None);
     }
     let made = made(conn, table, day).await;
@@ -125,14 +128,15 @@ async fn made(conn: &mut PgConnection, table: DayTable, day: i32) -> Result<u64>
     if known.iter().any(|partition| partition.holds(day)) {
         return Ok(0);
     }
-    let DayTable { name, column, storage } = table;
+    let DayTable { name, column, midnight, storage, .. } = table;
     let part = free_name(conn, name, day).await?;
-    let (first, next) = (Day(day), Day(day + 1));
+    let bound = |day: i32| format!("{}{midnight}", Day(day));
+    let (first, next) = (bound(day), bound(day + 1));
     // The constraint saves looking at the rows once more, and is not needed afterwards.
     let sql = format!(
-        "CREATE TABLE {part} (LIKE {name} INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
+        "CREATE TABLE {part} (LIKE {name} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE,
            CONSTRAINT {part}_day CHECK ({column} IS NOT NULL AND {column} >= '{first}' AND {column} < '{next}')
-         ) WITH ({storage});
+         ) {storage};
          LOCK TABLE {name}_default IN ACCESS EXCLUSIVE MODE"
     );
     conn.execute(&*sql).await.map_err(database_error)?;
@@ -159,6 +163,27 @@ async fn free_name(conn: &mut PgConnection, name: &str, day: i32) -> Result<Stri
         wanted = format!("{usual}_{number}");
     }
     Ok(wanted)
+}
+
+/// Takes a partition away in a transaction of its own. `None`: another host is at it, or the table was in use.
+pub(crate) async fn take_away(
+    conn: &mut PgConnection,
+    table: DayTable,
+    partition: &Partition,
+    removal: Removal,
+) -> Result<Option<()>> {
+    if !begin(conn, table).await? {
+        return Ok(None);
+    }
+    let removed = async {
+        // Another host may have been faster.
+        match partitions(conn, table).await?.contains(partition) {
+            true => remove(conn, table, partition, removal).await,
+            false => Ok(()),
+        }
+    };
+    let removed = removed.await;
+    end(conn, removed).await
 }
 
 /// Takes a partition away, in the open transaction. From here on everybody waits who writes to the table, so the

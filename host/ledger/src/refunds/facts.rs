@@ -14,10 +14,9 @@ use tollgate_domain::slice::Source;
 use crate::campaign::{COLUMNS, campaign_row};
 use crate::dialect::{Arg, Cells, Dialect, clock_us, ids, one, rows, texts};
 use crate::error::{LedgerError, Result};
-use crate::refund_rows::{DeadLetterKey, WaitingCompensation};
+use crate::refund_rows::WaitingCompensation;
+use crate::rows::Place;
 use crate::shape::{day_state, headers_of};
-
-use super::settling::record;
 
 const WAITING: &str = "
 SELECT id, topic, incarnation, kafka_partition, kafka_offset, advertiser_id, campaign_id, coalesce(ad_id, ''),
@@ -69,7 +68,7 @@ pub(super) async fn waiting<D: Dialect>(
 /// Those that are records of dead letters, whenever they are due.
 pub(super) async fn waiting_of<D: Dialect>(
     conn: &mut D,
-    letters: &[DeadLetterKey],
+    letters: &[Place],
 ) -> Result<Vec<WaitingCompensation>> {
     let letters = serde_json::json!(letters).to_string();
     with_campaigns(conn, &format!("{OF_LETTERS} ORDER BY id"), (&letters).into()).await
@@ -77,7 +76,7 @@ pub(super) async fn waiting_of<D: Dialect>(
 
 pub(super) async fn states_of<D: Dialect>(
     conn: &mut D,
-    letters: &[DeadLetterKey],
+    letters: &[Place],
 ) -> Result<Vec<(String, i64)>> {
     let letters = serde_json::json!(letters).to_string();
     let sql =
@@ -216,14 +215,14 @@ async fn charges<D: Dialect>(
         return Ok(vec![]);
     }
     let instants = ids(&event.timestamps_us);
-    let (first, last) = days_around(&event.timestamps_us);
+    let days = days_around(&event.timestamps_us);
     let args = [
         (&event.device).into(),
         (&event.campaign).into(),
         (&event.ad).into(),
         (&instants).into(),
-        first.into(),
-        last.into(),
+        i64::from(*days.start()).into(),
+        i64::from(*days.end()).into(),
     ];
     conn.begin_search().await?;
     let found = rows(conn, CHARGES, &args).await?;
@@ -247,32 +246,21 @@ async fn mark_refunded<D: Dialect>(conn: &mut D, charges: &mut [MatchedCharge]) 
     if charges.is_empty() {
         return Ok(());
     }
-    let places = serde_json::json!(charges.iter().map(record).collect::<Vec<_>>()).to_string();
-    let given_back: HashSet<_> = rows(conn, REFUNDED, &[(&places).into()])
-        .await?
-        .iter()
-        .map(|row| (row.cell::<String>(0), row.cell(1), row.cell(2), row.cell(3)))
-        .collect();
-    for charge in charges {
-        let MatchedCharge { topic, incarnation, partition, offset, .. } = &*charge;
-        let place = (topic.clone(), *incarnation, *partition, *offset);
-        charge.refunded = given_back.contains(&place);
+    let places: Vec<Place> = charges.iter().map(|charge: &MatchedCharge| charge.into()).collect();
+    let given_back =
+        rows(conn, REFUNDED, &[(&serde_json::json!(places).to_string()).into()]).await?;
+    let given_back: HashSet<_> = given_back.iter().map(Place::of).collect();
+    for (charge, place) in charges.iter_mut().zip(&places) {
+        charge.refunded = given_back.contains(place);
     }
     Ok(())
 }
 
 /// The budget days that instants can have, whatever the time zone: from the day before the first one to the day after
 /// the last one.
-fn days_around(instants_us: &[i64]) -> (i64, i64) {
-    let day = |at_us: Option<&i64>| at_us.map_or(0, |at_us| at_us.div_euclid(86_400_000_000));
-    (day(instants_us.iter().min()) - 1, day(instants_us.iter().max()) + 1)
-}
-
-/// Days in which the charges can be that a compensation means.
-pub(super) fn days_of(event: &CompensationEvent) -> RangeInclusive<i32> {
-    let day = |day: i64| i32::try_from(day).unwrap_or(i32::MAX);
-    let (first, last) = days_around(&event.timestamps_us);
-    day(first)..=day(last)
+pub(crate) fn days_around(instants_us: &[i64]) -> RangeInclusive<i32> {
+    let day = |at_us: Option<&i64>| at_us.map_or(0, |at_us| Day::utc(*at_us).0);
+    day(instants_us.iter().min()) - 1..=day(instants_us.iter().max()) + 1
 }
 
 /// A campaign as it is now.

@@ -6,11 +6,12 @@ use serde_json::json;
 use tollgate_domain::dead::DeadLetter;
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::Plan;
-use tollgate_domain::refund::{MatchedCharge, RefundPlan, state};
+use tollgate_domain::refund::{RefundPlan, state};
 
 use crate::dialect::{Arg, Dialect, change};
 use crate::error::{LedgerError, Result};
 use crate::outbox::micros;
+use crate::rows::Place;
 use crate::shape::{hex, without_nul};
 use crate::watch::duplicates;
 
@@ -105,7 +106,7 @@ pub(super) async fn records<D: Dialect>(conn: &mut D, plan: &RefundPlan) -> Resu
     }
     if plan.refund > Micros::ZERO {
         history(conn, plan).await?;
-        let refunded = json!(plan.charges.iter().map(record).collect::<Vec<_>>()).to_string();
+        let refunded = json!(plan.charges.iter().map(Place::from).collect::<Vec<_>>()).to_string();
         let mismatch = plan.mismatch.as_deref().map(without_nul);
         let args = [plan.compensation.into(), mismatch.as_deref().into(), (&refunded).into()];
         change(conn, LOG, &args).await?;
@@ -119,14 +120,6 @@ pub(super) async fn records<D: Dialect>(conn: &mut D, plan: &RefundPlan) -> Resu
         Some(dead) => dead_letter(conn, plan.compensation, dead).await,
         None => Ok(()),
     }
-}
-
-/// A charge as logs and statements name it.
-pub(super) fn record(charge: &MatchedCharge) -> serde_json::Value {
-    json!({
-        "topic": charge.topic, "incarnation": charge.incarnation, "partition": charge.partition,
-        "offset": charge.offset,
-    })
 }
 
 async fn history<D: Dialect>(conn: &mut D, plan: &RefundPlan) -> Result<()> {

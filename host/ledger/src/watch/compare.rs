@@ -13,8 +13,6 @@ use crate::error::Result;
 /// Findings of one claim at most: who has changed a whole table does not need a message for each row.
 const FINDINGS_MAX: usize = 100;
 
-const DAY_US: i64 = 86_400_000_000;
-
 /// Something that does not add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mismatch {
@@ -149,7 +147,7 @@ WHERE source = 'WATCH' AND cleared_at IS NULL AND day IS NOT NULL";
 type DayLine = (Micros, DayMoney);
 
 async fn days<D: Dialect>(conn: &mut D, seen: &Seen, now_us: i64) -> Result<Vec<Mismatch>> {
-    let yesterday = i32::try_from(now_us.div_euclid(DAY_US) - 1).unwrap_or(i32::MAX);
+    let yesterday = Day::utc(now_us).0 - 1;
     let open = rows(conn, OPEN_DAYS, &[]).await?;
     let open = open.iter().map(|row| (row.cell(0), row.cell(1)));
     let wanted: BTreeSet<CampaignDay> = seen.days.keys().cloned().chain(open).collect();

@@ -17,7 +17,6 @@ use crate::watch_rows::{ClickCount, DuplicateRate, DuplicateRates, RateFilter, R
 pub(super) const MINUTES_KEPT: i64 = 2 * 1_440;
 
 const MINUTE_US: i64 = 60_000_000;
-const DAY_US: i64 = 1_440 * MINUTE_US;
 
 /// A campaign belongs to one advertiser, whose balance is locked, so no two refunds write the same rows at once.
 const NOTE: &str = "
@@ -161,7 +160,7 @@ async fn alert_inside<D: Dialect>(
     level_ppm: u32,
 ) -> Result<u64> {
     let now_us = crate::dialect::clock_us(conn).await?;
-    let today = Day(i32::try_from(now_us.div_euclid(DAY_US)).unwrap_or(i32::MAX));
+    let today = Day::utc(now_us);
     let mut written = 0;
     for rate in above {
         let DuplicateRate { scope, window, advertiser, campaign, count } = rate;

@@ -14,8 +14,6 @@ use crate::session::ended;
 use crate::shape::without_nul;
 use crate::watch_rows::Finding;
 
-const DAY_US: i64 = 86_400_000_000;
-
 const OPEN: &str = "
 SELECT source, claim, subject, advertiser_id, campaign_id, {days:day}, expected, found, detail, {us:found_at}
 FROM audit_findings WHERE cleared_at IS NULL ORDER BY id";
@@ -113,7 +111,7 @@ async fn insert<D: Dialect>(
         (&detail).into(),
     ];
     change(conn, INSERT, &args).await?;
-    let today = Day(i32::try_from(now_us.div_euclid(DAY_US)).unwrap_or(i32::MAX));
+    let today = Day::utc(now_us);
     let key = format!("audit-mismatch:{}:{claim}:{subject}:{today}", source.to_lowercase());
     let facts = HappeningFacts {
         campaign_id: campaign.clone(),

@@ -63,8 +63,7 @@ async fn write<D: Dialect>(conn: &mut D, view: &View) -> Result<Lap> {
     if let Some(mismatches) = &view.mismatches {
         findings::settle(conn, "WATCH", mismatches, view.now_us).await?;
     }
-    let open = findings::count(conn).await?;
-    Ok(Lap { counted: true, rows: view.seen.rows, behind: view.left, open })
+    Ok(Lap { counted: true, rows: view.seen.rows, behind: view.left })
 }
 
 async fn write_seen<D: Dialect>(conn: &mut D, seen: &Seen, oldest_minute: i64) -> Result<()> {

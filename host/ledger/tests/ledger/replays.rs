@@ -9,7 +9,7 @@ use tollgate_domain::notice::HappeningKind;
 use tollgate_domain::plan::{Advance, OutboxMessage, Plan};
 use tollgate_domain::slice::Source;
 use tollgate_ledger::{
-    DeadLetterKey, Ledger, LedgerError, LetterFilter, LetterState, Replay, ReplayKeys, Repoint,
+    Ledger, LedgerError, LetterFilter, LetterState, Place, Replay, ReplayKeys, Repoint,
 };
 
 use crate::support::plans::{Batch, Held, click};
@@ -33,7 +33,7 @@ crate::on_both!(
 const NOW: Duration = Duration::ZERO;
 
 /// Makes the next records of a partition dead letters.
-async fn kill(ledger: &mut Ledger, held: &mut Held, count: i64) -> Vec<DeadLetterKey> {
+async fn kill(ledger: &mut Ledger, held: &mut Held, count: i64) -> Vec<Place> {
     let (source, first) = (Arc::clone(&held.source), held.next_offset);
     let plan = Plan {
         advances: vec![Advance {
@@ -65,8 +65,8 @@ fn letter(source: &Source, offset: i64, code: Code) -> DeadLetter {
     }
 }
 
-fn key(source: &Source, offset: i64) -> DeadLetterKey {
-    DeadLetterKey {
+fn key(source: &Source, offset: i64) -> Place {
+    Place {
         topic: source.topic.to_string(),
         incarnation: source.incarnation,
         partition: source.partition,
@@ -78,10 +78,10 @@ fn key(source: &Source, offset: i64) -> DeadLetterKey {
 /// clicks. Gives the number of open ones.
 async fn replay(
     ledger: &mut Ledger,
-    letters: &[DeadLetterKey],
+    letters: &[Place],
     charged: usize,
 ) -> Result<usize, LedgerError> {
-    let source = |key: &DeadLetterKey| Source {
+    let source = |key: &Place| Source {
         topic: key.topic.as_str().into(),
         partition: key.partition,
         incarnation: key.incarnation,
@@ -236,9 +236,8 @@ async fn a_refused_compensation_waits_again(kind: Kind) {
     refuse(&mut ledger).await;
     let source = acquire_compensations(&mut ledger, 1).await.source;
     let letters = [key(&source, 0), key(&source, 1)];
-    let put_back = async |letters: &[DeadLetterKey]| {
-        site.open().await.put_back(letters, "some", "why").await.unwrap()
-    };
+    let put_back =
+        async |letters: &[Place]| site.open().await.put_back(letters, "some", "why").await.unwrap();
     // Two at once, and once more.
     let (one, other) = tokio::join!(put_back(&letters), put_back(&letters));
     assert_eq!((one.len() + other.len(), put_back(&letters).await.len()), (2, 0));
@@ -342,7 +341,7 @@ async fn letters_are_found_and_dropped(kind: Kind) {
         assert_eq!(counted, found.len() as i64, "{filter:?}");
     }
     let page = LetterFilter { limit: 2, ..all };
-    let mut after = DeadLetterKey::default();
+    let mut after = Place::default();
     let mut found = Vec::new();
     while let Some(last) = {
         let letters = ledger.dead_letters_after(&page, &after).await.unwrap();

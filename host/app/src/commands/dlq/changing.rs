@@ -7,9 +7,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use tollgate_domain::slice::Reading;
-use tollgate_ledger::{
-    DeadLetterKey, Ledger, LedgerConfig, LedgerError, LetterFilter, LetterState,
-};
+use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, LetterFilter, LetterState, Place};
 
 use super::super::run::settings::{
     compensation_stream, fence_limits, recorder, refund_limits, stream_config,
@@ -63,7 +61,7 @@ async fn replay_all(config: &Config, arguments: &DlqChange) -> anyhow::Result<Ta
     let all = counts.iter().map(|(_, count)| u64::try_from(*count).unwrap_or(0)).sum();
     let mut replayer = replayer(config, arguments, &mut ledger).await?;
     let bar = progress_bar(all);
-    let mut after = DeadLetterKey::default();
+    let mut after = Place::default();
     loop {
         let letters = ledger.dead_letters_after(&filter, &after).await;
         let letters = letters.map_err(|error| unavailable(&error))?;
