@@ -5,14 +5,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Our crates and, for each, those of ours it may know. Development dependencies count, too.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("tollgate-builder", &[]),
     ("tollgate-domain", &[]),
     ("tollgate-engine", &["tollgate-domain"]),
     ("tollgate-ledger", &["tollgate-domain"]),
     ("tollgate-stream", &["tollgate-domain"]),
-    ("tollgate", &["tollgate-domain", "tollgate-engine", "tollgate-ledger", "tollgate-stream"]),
+    ("tollgate-workbench", &["tollgate-builder", "tollgate-domain", "tollgate-engine"]),
+    (
+        "tollgate",
+        &[
+            "tollgate-builder",
+            "tollgate-domain",
+            "tollgate-engine",
+            "tollgate-ledger",
+            "tollgate-stream",
+            "tollgate-workbench",
+        ],
+    ),
     ("tollgate-rules", &[]),
-    ("tollgate-xtask", &[]),
+    ("tollgate-xtask", &["tollgate-builder"]),
 ];
 
 /// Libraries that only these crates of the host may know.

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod rule;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,6 +41,9 @@ pub enum Command {
     /// Show how many of the charged clicks were duplicates, by advertiser and campaign, the highest rates first. A
     /// duplicate is a charge that a refund gave back; like a click it counts at the click's own timestamp.
     Duplicates(Duplicates),
+    /// Write, prove, price, ship, watch and roll back rules.
+    #[command(subcommand)]
+    Rule(rule::Rule),
 }
 
 #[derive(Debug, Args)]

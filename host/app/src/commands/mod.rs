@@ -8,6 +8,7 @@ mod explain;
 mod migrate;
 mod outbox;
 mod partition;
+mod rule;
 mod run;
 mod statement;
 
@@ -36,6 +37,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Explain(arguments) => explain::execute(&arguments),
         Command::Statement(arguments) => statement::execute(&arguments),
         Command::Duplicates(arguments) => duplicates::execute(&arguments),
+        Command::Rule(command) => rule::execute(&command),
     }
 }
 

@@ -18,6 +18,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("decisions", include_str!("../../migrations/postgres/0005_decisions.sql")),
     ("replays", include_str!("../../migrations/postgres/0006_replays.sql")),
     ("watch", include_str!("../../migrations/postgres/0007_watch.sql")),
+    ("registry", include_str!("../../migrations/postgres/0008_registry.sql")),
+    ("trials", include_str!("../../migrations/postgres/0009_trials.sql")),
 ];
 
 /// Serialises migrations of several processes; the number has no meaning.

@@ -19,6 +19,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("decisions", include_str!("../../migrations/sqlite/0005_decisions.sql")),
     ("replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
     ("watch", include_str!("../../migrations/sqlite/0007_watch.sql")),
+    ("registry", include_str!("../../migrations/sqlite/0008_registry.sql")),
+    ("trials", include_str!("../../migrations/sqlite/0009_trials.sql")),
 ];
 
 /// Version of the tables; 0 when there are none.

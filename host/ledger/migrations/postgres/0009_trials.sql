@@ -1,0 +1,1 @@
+-- Candidates beside the rules in force.
