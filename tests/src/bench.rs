@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use crate::generator::campaigns::{Campaign, campaigns};
@@ -30,6 +31,19 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// A tenth of the clicks and a third of the time.
     pub quick: bool,
+    /// The parts to measure; all when it is empty.
+    pub only: Vec<Part>,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Rules,
+    Latency,
+    Refunds,
+    Messages,
+    /// Last, because its checkpoints go on after it.
+    Throughput,
 }
 
 const CAMPAIGNS: usize = 5_000;
@@ -43,35 +57,44 @@ const WARM_UP_SECONDS: u32 = 10;
 /// A server or the host does not come up, or the host does not finish.
 pub fn run(options: &Options) -> Result<()> {
     let scale = if options.quick { 10 } else { 1 };
-    println!(
-        "rules: nanoseconds a click of pricing and threshold together, fresh instances included"
-    );
-    let rules = rules()?;
-    println!("{rules:#}\n");
-    let servers = Servers::start()?;
     let seconds = if options.quick { LATENCY_SECONDS / 3 } else { LATENCY_SECONDS };
-    let latency = latency(&servers, seconds)?;
-    println!("{latency:#}\n");
-    let refunds = refunds::refunds(&servers, seconds)?;
-    println!("{refunds:#}\n");
-    let messages = messages::messages(&servers, seconds)?;
-    println!("{messages:#}\n");
-    // Last, because its checkpoints go on after it.
-    let throughput = throughput(&servers, CLICKS / scale)?;
-    println!("{throughput:#}\n");
-    let report = json!({
-        "rules": rules, "throughput": throughput, "latency": latency, "refunds": refunds,
-        "messages": messages,
-    });
+    let mut report = serde_json::Map::new();
+    let mut servers = None;
+    for part in Part::value_variants() {
+        if !options.only.is_empty() && !options.only.contains(part) {
+            continue;
+        }
+        let measured = match part {
+            Part::Rules => rules()?,
+            Part::Latency => latency(started(&mut servers)?, seconds)?,
+            Part::Refunds => refunds::refunds(started(&mut servers)?, seconds)?,
+            Part::Messages => messages::messages(started(&mut servers)?, seconds)?,
+            Part::Throughput => throughput(started(&mut servers)?, CLICKS / scale)?,
+        };
+        println!("{measured:#}\n");
+        let name = part.to_possible_value().context("a part has a name")?;
+        report.insert(name.get_name().to_owned(), measured);
+    }
     if let Some(path) = &options.json {
-        fs::write(path, format!("{report:#}\n"))
+        fs::write(path, format!("{:#}\n", Value::Object(report)))
             .with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
+/// The servers, which start once.
+fn started(servers: &mut Option<Servers>) -> Result<&Servers> {
+    if servers.is_none() {
+        *servers = Some(Servers::start()?);
+    }
+    servers.as_ref().context("servers were started")
+}
+
 /// Asks the engine's own measurement.
 fn rules() -> Result<Value> {
+    println!(
+        "rules: nanoseconds a click of pricing and threshold together, fresh instances included"
+    );
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["run", "--release", "--quiet", "--package", "tollgate-engine", "--example"])

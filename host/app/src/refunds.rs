@@ -3,11 +3,12 @@
 //! A compensation waits in the ledger, so it does not matter whether it came before its clicks. Any host settles it:
 //! it locks the balance and the day, asks the refund rule, and writes everything that follows in that transaction.
 
+pub mod finding;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics::gauge;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tollgate_domain::decide::after_refund;
@@ -17,7 +18,6 @@ use tollgate_domain::rule::{RuleError, World};
 use tollgate_domain::transcript::{Failure, Transcript};
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 
-use crate::metrics::Metric;
 use crate::pipeline::clock::host_us;
 use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::note_crossings;
@@ -27,9 +27,6 @@ use crate::rules::{ActiveRefunder, RuleLoader};
 
 /// Compensations of one turn at most.
 const TURN_MAX: usize = 100;
-
-/// How often charges that are new are made easy to find, while compensations wait.
-const PREPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Looks after which the time to the next one doubles, and how often it does.
 const LOOKS_A_DOUBLING: i64 = 8;
@@ -57,8 +54,6 @@ pub struct RefundParts {
 pub struct Settler {
     parts: RefundParts,
     ledger: Ledger,
-    /// When charges were last made easy to find.
-    prepared: Option<Instant>,
 }
 
 /// Settles until it is stopped. Whatever fails is tried again.
@@ -88,7 +83,7 @@ pub async fn run(parts: RefundParts, stop: CancellationToken) {
 impl Settler {
     #[must_use]
     pub fn new(parts: RefundParts, ledger: Ledger) -> Self {
-        Self { parts, ledger, prepared: None }
+        Self { parts, ledger }
     }
 
     /// Encodes records of decisions; `None` when they are not kept.
@@ -122,10 +117,6 @@ impl Settler {
     async fn turn(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         loop {
             let waiting = self.ledger.waiting_compensations(TURN_MAX).await?;
-            if !waiting.is_empty() && self.prepared.is_none_or(|at| at.elapsed() > PREPARE_EVERY) {
-                self.ledger.prepare_matching(&waiting).await?;
-                self.prepared = Some(Instant::now());
-            }
             for compensation in waiting.iter().take_while(|_| !stop.is_cancelled()) {
                 self.settle(compensation).await?;
             }
@@ -133,8 +124,6 @@ impl Settler {
                 break;
             }
         }
-        let depth = self.ledger.compensation_depth().await?;
-        gauge!(Metric::CompensationsWaiting.name()).set(depth.waiting as f64);
         Ok(())
     }
 

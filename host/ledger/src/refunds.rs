@@ -13,7 +13,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tollgate_domain::book::DayKey;
-use tollgate_domain::refund::{RefundFacts, RefundPlan};
+use tollgate_domain::refund::{RefundFacts, RefundPlan, state};
 
 use crate::Ledger;
 use crate::dialect::{Cells, Dialect, one};
@@ -38,14 +38,14 @@ impl Ledger {
         operation!(self, idle, run, |conn, _| facts::waiting(conn, limit))
     }
 
-    /// Brings the index that finds charges by their instants up to date for these compensations; worth calling before
-    /// they are settled, when clicks have come since.
+    /// Brings the index that finds charges by their instants up to date around these instants; worth calling while
+    /// compensations come in, when clicks have come since.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn prepare_matching(&mut self, waiting: &[WaitingCompensation]) -> Result<()> {
-        let days: BTreeSet<i32> =
-            waiting.iter().flat_map(|one| days_around(&one.row.event.timestamps_us)).collect();
+    pub async fn prepare_matching(&mut self, instants_us: &[i64]) -> Result<()> {
+        let around = |at_us: &i64| days_around(std::slice::from_ref(at_us));
+        let days: BTreeSet<i32> = instants_us.iter().flat_map(around).collect();
         let days: Vec<i32> = days.into_iter().collect();
         operation!(self, idle, run, |conn, _| sql::days::summarise(conn, &days))
     }
@@ -111,6 +111,10 @@ impl Ledger {
                 conn.begin().await?;
             }
             let written = async {
+                if plan.state == state::WAITING {
+                    // A look that is lost is a look more; nobody waits for the disk because of one.
+                    conn.commit_early().await?;
+                }
                 settling::compensation(conn, plan, next_look).await?;
                 sql::apply::inside(conn, &config.group, &settling::money(plan)).await?;
                 settling::records(conn, plan).await

@@ -59,6 +59,9 @@ pub(crate) trait Connection: Sized + Send {
     /// Begins a transaction that will write.
     fn begin(&mut self) -> impl Future<Output = Result<()>> + Send;
 
+    /// Lets the commit of the open transaction not wait for the disk: after a crash it may not have happened.
+    fn commit_early(&mut self) -> impl Future<Output = Result<()>> + Send;
+
     /// Commits; after a failure no transaction is open.
     fn commit(&mut self) -> impl Future<Output = Result<()>> + Send;
 

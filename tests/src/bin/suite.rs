@@ -44,6 +44,9 @@ enum Task {
         json: Option<PathBuf>,
         #[arg(long)]
         quick: bool,
+        /// Measure only this part; may be given several times.
+        #[arg(long, value_enum, value_name = "PART")]
+        only: Vec<bench::Part>,
     },
 }
 
@@ -69,7 +72,9 @@ fn run(task: Task) -> Result<bool> {
         Task::Produce { rate, seconds, brokers } => {
             up::produce_events(rate, seconds, brokers).map(|()| true)
         }
-        Task::Bench { json, quick } => bench::run(&bench::Options { json, quick }).map(|()| true),
+        Task::Bench { json, quick, only } => {
+            bench::run(&bench::Options { json, quick, only }).map(|()| true)
+        }
     }
 }
 

@@ -70,6 +70,9 @@ enum Task {
         /// A tenth of the work, for a first look
         #[arg(long)]
         quick: bool,
+        /// Measure only this part: rules, latency, refunds, messages or throughput; may be given several times.
+        #[arg(long, value_name = "PART")]
+        only: Vec<String>,
     },
     /// Formatting and lints, as CI demands them
     Check,
@@ -140,9 +143,10 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
             command.args(["produce", "--rate", &rate, "--seconds", &seconds]);
             command.args(brokers.iter().flat_map(|address| ["--brokers", address]));
         }
-        Task::Bench { json, quick } => {
+        Task::Bench { json, quick, only } => {
             command.arg("bench").args(json.iter().flat_map(|path| [Path::new("--json"), path]));
             command.args(quick.then_some("--quick"));
+            command.args(only.iter().flat_map(|part| ["--only", part]));
         }
         Task::Up => {
             command.arg("up");

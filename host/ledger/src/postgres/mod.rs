@@ -51,6 +51,11 @@ impl Connection for PgConnection {
         self.execute("BEGIN").await.map(drop).map_err(database_error)
     }
 
+    async fn commit_early(&mut self) -> Result<()> {
+        let set = self.execute("SET LOCAL synchronous_commit = off").await;
+        set.map(drop).map_err(database_error)
+    }
+
     async fn commit(&mut self) -> Result<()> {
         let done = self.execute("COMMIT").await;
         done.map(drop).map_err(|error| database_error(error).during_commit())

@@ -54,6 +54,10 @@ impl Connection for SqliteConnection {
         self.execute("BEGIN IMMEDIATE").await.map(drop).map_err(database_error)
     }
 
+    async fn commit_early(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     async fn commit(&mut self) -> Result<()> {
         if let Err(error) = self.execute("COMMIT").await {
             self.roll_back().await?;

@@ -19,7 +19,7 @@ use crate::looks::{self, LookParts};
 use crate::pipeline::clock::Clock;
 use crate::pipeline::hints::Hints;
 use crate::pipeline::stats::Stats;
-use crate::refunds::{self, RefundParts};
+use crate::refunds::{self, RefundParts, finding};
 use crate::relay::{self, RelayParts, Routes};
 use crate::upkeep::{self, UpkeepParts, history_settings};
 use crate::watch::{self, Board, WatchParts};
@@ -144,6 +144,8 @@ impl SideTasks {
         };
         let stop = self.stop.clone();
         self.on_one_thread(move || refunds::run(refund, stop));
+        let finding = LedgerConfig { early_commits: true, ..ledger_config(&host.config) };
+        self.tasks.push(tokio::spawn(finding::run(finding, self.stop.clone())));
         Ok(())
     }
 
