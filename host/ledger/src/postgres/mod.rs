@@ -101,16 +101,17 @@ impl Dialect for PgConnection {
     }
 
     async fn begin_search(&mut self) -> Result<()> {
-        // Only such a scan uses the summaries of page ranges; starting workers takes longer than it does. Only a plan
-        // for these very days leaves the other days alone.
-        let sql = "SET LOCAL enable_bitmapscan = on; SET LOCAL max_parallel_workers_per_gather = 0;
-            SET LOCAL plan_cache_mode = force_custom_plan";
+        // Only a bitmap scan uses the summaries of page ranges; a planner that has no statistics of a new day yet takes
+        // the whole of another index for cheaper. Starting workers takes longer than the scan does. Only a plan for
+        // these very days leaves the other days alone.
+        let sql = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off;
+            SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan";
         self.execute(sql).await.map(drop).map_err(database_error)
     }
 
     async fn end_search(&mut self) -> Result<()> {
-        let sql =
-            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = off";
+        let sql = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = off;
+            SET LOCAL enable_indexscan = on";
         self.execute(sql).await.map(drop).map_err(database_error)
     }
 
