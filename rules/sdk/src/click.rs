@@ -56,7 +56,11 @@ pub struct ClickTables<'t> {
 impl<'t> ClickTables<'t> {
     /// The clicks in the order in which they are charged.
     pub fn rows(&'t self) -> impl ExactSizeIterator<Item = Click<'t>> {
-        (0..self.clicks.campaign.len()).map(|row| Click { tables: self, row: row as u32 })
+        (0..self.clicks.campaign.len()).map(|row| self.click(row as u32))
+    }
+
+    pub(crate) fn click(&'t self, row: u32) -> Click<'t> {
+        Click { tables: self, row }
     }
 }
 

@@ -4,10 +4,10 @@ use super::about::Reason;
 use super::campaign::{Campaign, CampaignTable, Texts};
 use super::{amount, asked};
 
-const PAUSED_BY_BUDGET: u8 = 1;
-const PAUSED_BY_PERSON: u8 = 2;
-const TODAY: u8 = 4;
-const PAUSED_BEFORE: u8 = 8;
+pub(crate) const PAUSED_BY_BUDGET: u8 = 1;
+pub(crate) const PAUSED_BY_PERSON: u8 = 2;
+pub(crate) const TODAY: u8 = 4;
+pub(crate) const PAUSED_BEFORE: u8 = 8;
 
 /// What becomes of a campaign after a movement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,36 +1,51 @@
-//! Finds a compiler for `wasm32-unknown-unknown`, or installs one.
+//! Finds a compiler for `wasm32-unknown-unknown`, or installs one when it is asked to.
 //!
 //! The first choice is the pinned toolchain with its WASM target from rustup. Where that cannot be downloaded, Debian's
 //! compiler builds the standard library from source.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+use crate::said::{answer, quietly};
+
+/// What modules are compiled for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
 
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "lld-22"];
 
 /// A compiler for WASM: what cargo needs in order to use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WasmToolchain {
+pub struct WasmToolchain {
     /// Name and version, for messages and for noticing a change.
-    pub(crate) name: String,
+    pub name: String,
     pub(crate) envs: Vec<(&'static str, OsString)>,
     pub(crate) args: Vec<&'static str>,
 }
 
 impl WasmToolchain {
-    /// Finds or installs a compiler. `TOLLGATE_WASM_TOOLCHAIN` (`rustup` or `debian`) demands one of the two.
+    /// Finds a compiler for the sources in `folder`; nothing is downloaded. `TOLLGATE_WASM_TOOLCHAIN` (`rustup` or
+    /// `debian`) demands one of the two.
+    ///
+    /// # Errors
+    /// There is none; the message says what to install.
+    pub fn find(folder: &Path) -> Result<Self> {
+        Self::of(&demanded(), folder, false)
+    }
+
+    /// The same, and what is missing is downloaded.
     ///
     /// # Errors
     /// There is none and none can be installed; the message says what to install.
-    pub(crate) fn find(root: &Path) -> Result<Self> {
-        let demanded = std::env::var("TOLLGATE_WASM_TOOLCHAIN").unwrap_or_default();
+    pub fn find_or_install(folder: &Path) -> Result<Self> {
+        Self::of(&demanded(), folder, true)
+    }
+
+    fn of(demanded: &str, folder: &Path, install: bool) -> Result<Self> {
         if demanded != "debian"
-            && let Some(found) = rustup(root)
+            && let Some(found) = rustup(folder, install)
         {
             return Ok(found);
         }
@@ -38,9 +53,11 @@ impl WasmToolchain {
             if let Some(found) = debian() {
                 return Ok(found);
             }
-            install_debian();
-            if let Some(found) = debian() {
-                return Ok(found);
+            if install {
+                install_debian();
+                if let Some(found) = debian() {
+                    return Ok(found);
+                }
             }
         }
         bail!(
@@ -51,15 +68,19 @@ impl WasmToolchain {
     }
 }
 
-/// The pinned toolchain, with the target added when it is missing and can be downloaded.
-fn rustup(root: &Path) -> Option<WasmToolchain> {
-    let rustc = |arg: &[&str]| output(Command::new("rustc").args(arg).current_dir(root));
+fn demanded() -> String {
+    std::env::var("TOLLGATE_WASM_TOOLCHAIN").unwrap_or_default()
+}
+
+/// The toolchain of the folder, when it has the target.
+fn rustup(folder: &Path, install: bool) -> Option<WasmToolchain> {
+    let rustc = |arg: &[&str]| answer(Command::new("rustc").args(arg).current_dir(folder));
     let sysroot = PathBuf::from(rustc(&["--print", "sysroot"])?);
     let target = sysroot.join("lib/rustlib").join(TARGET).join("lib");
-    if !target.is_dir() {
+    if install && !target.is_dir() {
         eprintln!("adding the target {TARGET} by rustup");
         let mut add = Command::new("rustup");
-        add.args(["target", "add", TARGET]).env("RUSTUP_MAX_RETRIES", "1").current_dir(root);
+        add.args(["target", "add", TARGET]).env("RUSTUP_MAX_RETRIES", "1").current_dir(folder);
         if !quietly(&mut add) {
             eprintln!("rustup could not add the target; looking for Debian's compiler");
         }
@@ -71,7 +92,7 @@ fn rustup(root: &Path) -> Option<WasmToolchain> {
 /// Debian's compiler with its source and a matching linker, when they are installed.
 fn debian() -> Option<WasmToolchain> {
     let rustc = "/usr/bin/rustc";
-    let name = output(Command::new(rustc).arg("--version"))?;
+    let name = answer(Command::new(rustc).arg("--version"))?;
     let version = name.split_whitespace().nth(1)?;
     let library = PathBuf::from(format!("/usr/src/rustc-{version}/library"));
     let linker = linker()?;
@@ -100,7 +121,7 @@ fn linker() -> Option<PathBuf> {
 }
 
 fn install_debian() {
-    let root = output(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
+    let root = answer(Command::new("id").arg("-u")).is_some_and(|id| id == "0");
     if !root {
         return;
     }
@@ -117,33 +138,4 @@ fn install_debian() {
     if !install() && apt(&["update", "-qq"]) && !install() {
         eprintln!("apt-get could not install them");
     }
-}
-
-/// What the command prints, without the end of the line; `None` when it fails.
-fn output(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
-}
-
-/// Whether the command succeeds; what it says is shown only when it does not.
-fn quietly(command: &mut Command) -> bool {
-    let Ok(output) = command.stdin(Stdio::null()).output() else { return false };
-    if !output.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
-    }
-    output.status.success()
-}
-
-/// Runs a command and shows what it said when it fails.
-///
-/// # Errors
-/// The command cannot be started, or it fails.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let shown = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {shown}"))?;
-    if !output.status.success() {
-        bail!("{shown} failed:\n{}", String::from_utf8_lossy(&output.stderr).trim_end());
-    }
-    Ok(())
 }

@@ -1,12 +1,15 @@
 //! What a rule's author works with: descriptions, row views with plain types, and integer ratios.
 //!
-//! The columns of the contract, the allocator and the generated bindings stay behind these modules.
+//! The columns of the contract, the allocator and the generated bindings stay behind these modules. There is no other
+//! dependency, so that a project which brings this crate along builds offline.
 
 pub mod about;
 pub mod campaign;
 pub mod click;
 pub mod compensation;
 pub mod day;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod example;
 pub mod happening;
 pub mod ratio;
 pub mod shown;
@@ -18,6 +21,13 @@ pub mod shown;
     feature = "notification"
 ))]
 pub mod module;
+#[cfg(any(
+    feature = "pricing",
+    feature = "threshold",
+    feature = "refund",
+    feature = "notification"
+))]
+mod rt;
 
 #[cfg(target_arch = "wasm32")]
 mod heap;
