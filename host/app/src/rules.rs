@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, anyhow, bail};
 use tollgate_domain::rule::World;
 use tollgate_engine::{
-    AdmissionError, Engine, EngineLimits, Module, Notifier, Refunder, Rule, RuleSet,
+    AdmissionError, Engine, EngineLimits, InterpretedLimits, Module, Notifier, Refunder, Rule,
+    RuleSet,
 };
 use tollgate_ledger::{self as ledger, Ledger};
 
@@ -63,6 +64,7 @@ impl RuleLoader {
             fuel_base_max: rules.fuel_base_max,
             fuel_per_item_max: rules.fuel_per_row_max,
             backstop_ms: rules.backstop_ms.into(),
+            interpreted: interpreted(config),
             ..EngineLimits::default()
         };
         let engine = Engine::new(limits).context("the rule engine cannot start")?;
@@ -245,6 +247,12 @@ impl RuleLoader {
         let params = given.map(|(name, text)| (name.clone(), text.0.clone())).collect();
         Ok(FolderRule { module, bytes, params })
     }
+}
+
+/// Limits of modules with an interpreter, when the configuration names a world for them.
+fn interpreted(config: &Config) -> Option<InterpretedLimits> {
+    let worlds: Vec<World> = config.rules.interpreted.iter().map(|world| (*world).into()).collect();
+    (!worlds.is_empty()).then(|| InterpretedLimits { worlds, ..InterpretedLimits::default() })
 }
 
 async fn active(ledger: &mut Ledger) -> anyhow::Result<ledger::Generation> {

@@ -1,6 +1,7 @@
 //! Admission: whether a module may run at all, judged before any of it runs.
 
 mod description;
+mod interpreted;
 mod scan;
 
 use std::sync::Arc;
@@ -68,7 +69,10 @@ pub(crate) fn admit(
     world: World,
     bytes: &[u8],
 ) -> Result<Module, AdmissionError> {
-    scan::scan(bytes, &shared.limits)?;
+    match shared.interprets {
+        true => interpreted::scan(bytes, &shared.limits)?,
+        false => scan::scan(bytes, &shared.limits)?,
+    }
     let component = Component::from_binary(&shared.wasm, bytes)
         .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
     check_imports(shared, &component)?;
@@ -89,6 +93,11 @@ pub(crate) fn admit(
         digest: module::digest(bytes).into(),
         bytes: bytes.len(),
     })
+}
+
+/// Whether the bytes are those of a plain module, as far as bytes tell.
+pub(crate) fn is_plain(shared: &Shared, bytes: &[u8]) -> bool {
+    scan::scan(bytes, &shared.limits).is_ok()
 }
 
 /// Only instances of types may be imported: that is how a world names the types of another interface.

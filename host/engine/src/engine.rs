@@ -9,6 +9,7 @@ use tollgate_domain::rule::World;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::admission::{self, AdmissionError};
+use crate::interpreted;
 use crate::limits::EngineLimits;
 use crate::module::Module;
 
@@ -19,6 +20,8 @@ pub(crate) const BACKSTOP_TICKS: u64 = 4;
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    /// For modules that bring an interpreter along, when there may be any.
+    interpreted: Option<Arc<Shared>>,
 }
 
 /// Why there is no engine.
@@ -44,8 +47,22 @@ impl EngineError {
 pub(crate) struct Shared {
     pub(crate) wasm: wasmtime::Engine,
     pub(crate) limits: EngineLimits,
+    /// Whether its modules bring an interpreter along.
+    pub(crate) interprets: bool,
     pooled: bool,
     _ticker: Ticker,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        wasm: wasmtime::Engine,
+        limits: EngineLimits,
+        interprets: bool,
+        pooled: bool,
+    ) -> Result<Self, EngineError> {
+        let ticker = Ticker::start(&wasm, limits.backstop_ms).map_err(EngineError::Thread)?;
+        Ok(Self { wasm, limits, interprets, pooled, _ticker: ticker })
+    }
 }
 
 impl Engine {
@@ -64,8 +81,8 @@ impl Engine {
                 (wasm, false)
             }
         };
-        let ticker = Ticker::start(&wasm, limits.backstop_ms).map_err(EngineError::Thread)?;
-        Ok(Self { shared: Arc::new(Shared { wasm, limits, pooled, _ticker: ticker }) })
+        let interpreted = interpreted::shared(&limits)?;
+        Ok(Self { shared: Arc::new(Shared::new(wasm, limits, false, pooled)?), interpreted })
     }
 
     /// Judges a module of `world`, compiles it and asks it what it is.
@@ -73,7 +90,19 @@ impl Engine {
     /// # Errors
     /// The first reason not to run it.
     pub fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
-        admission::admit(&self.shared, world, bytes)
+        admission::admit(self.shared_for(world, bytes), world, bytes)
+    }
+
+    /// The engine of a module: the plain one, unless the module needs the other one and may have it.
+    fn shared_for(&self, world: World, bytes: &[u8]) -> &Arc<Shared> {
+        let allowed = self.shared.limits.interpreted.as_ref();
+        let allowed = allowed.is_some_and(|interpreted| interpreted.allow(world));
+        match &self.interpreted {
+            Some(interpreted) if allowed && !admission::is_plain(&self.shared, bytes) => {
+                interpreted
+            }
+            _ => &self.shared,
+        }
     }
 
     #[must_use]
@@ -102,7 +131,7 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn config(limits: &EngineLimits, pooled: bool) -> Config {
+pub(crate) fn config(limits: &EngineLimits, pooled: bool) -> Config {
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed);
     config.consume_fuel(true);

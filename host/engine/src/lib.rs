@@ -12,6 +12,7 @@ mod admission;
 mod bindings;
 mod convert;
 mod engine;
+mod interpreted;
 mod limits;
 mod module;
 mod notifier;
@@ -21,6 +22,7 @@ mod stats;
 
 pub use admission::AdmissionError;
 pub use engine::{Engine, EngineError};
+pub use interpreted::InterpretedLimits;
 pub use limits::EngineLimits;
 pub use module::Module;
 pub use notifier::Notifier;

@@ -8,7 +8,7 @@ use crate::limits::EngineLimits;
 const PAGE_BYTES: u64 = 64 * 1024;
 
 /// Everything that a rule may use. Floats, vectors, threads, 64-bit memories and garbage collection are not here.
-const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::REFERENCE_TYPES)
     .union(WasmFeatures::GC_TYPES)
