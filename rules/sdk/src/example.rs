@@ -289,3 +289,41 @@ impl Facts {
 fn amount(micros: Option<i64>) -> i64 {
     micros.unwrap_or(ABSENT_MICROS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::about::{Reason, Source};
+
+    const REASON: Reason = Reason::new(1, "REASON", Source::Computed, "For tests.");
+
+    fn asked(needs: Needs, read: fn(Click<'_>) -> i64) -> i64 {
+        let rule = Description::new("rule", "1.0.0").needs(needs);
+        let click = ClickExample {
+            category: "shoes",
+            local_minute: 61,
+            cached_price_micros: Some(7),
+            balance_micros: -3,
+            ..ClickExample::default()
+        };
+        click.ask(&rule, |click| Quote::new(read(click), &REASON)).charge_micros
+    }
+
+    #[test]
+    fn rules_are_given_what_they_ask_for() {
+        let check = |needs, read, expected| assert_eq!(asked(needs, read), expected, "{needs:?}");
+        check(Needs::NONE, |click| click.campaign().stored_price_micros(), crate::UNIT_MICROS);
+        check(Needs::LOCAL_TIME, |click| click.local_minute().into(), 61);
+        check(Needs::BALANCE, |click| click.campaign().balance_micros(), -3);
+        check(Needs::CACHED_PRICE, |click| click.campaign().cached_price_micros().unwrap_or(0), 7);
+        check(Needs::TEXTS, |click| click.category().len() as i64, 5);
+        check(Needs::TEXTS, |click| click.search_term().len() as i64, 0);
+        check(Needs::TEXTS, |click| click.campaign().id().len() as i64, 10);
+    }
+
+    #[test]
+    #[should_panic(expected = "has to ask for it")]
+    fn rules_are_not_given_what_they_forgot_to_ask_for() {
+        asked(Needs::TEXTS.and(Needs::BALANCE), |click| click.local_minute().into());
+    }
+}

@@ -96,10 +96,12 @@ unsafe extern "C" fn cabi_realloc(
     }
     // SAFETY: the host passes an alignment of the contract's types and a block as described above.
     let block = unsafe {
-        let layout = Layout::from_size_align_unchecked(old_bytes.max(1), align);
         match old_bytes {
             0 => std::alloc::alloc(Layout::from_size_align_unchecked(bytes, align)),
-            _ => std::alloc::realloc(old, layout, bytes),
+            _ => {
+                let layout = Layout::from_size_align_unchecked(old_bytes, align);
+                std::alloc::realloc(old, layout, bytes)
+            }
         }
     };
     if block.is_null() {
