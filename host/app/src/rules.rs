@@ -57,17 +57,7 @@ impl RuleLoader {
     /// # Errors
     /// The engine cannot run on this machine.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let rules = &config.rules;
-        let limits = EngineLimits {
-            module_bytes_max: rules.module_bytes_max as usize,
-            memory_bytes_max: rules.memory_bytes_max as usize,
-            fuel_base_max: rules.fuel_base_max,
-            fuel_per_item_max: rules.fuel_per_row_max,
-            backstop_ms: rules.backstop_ms.into(),
-            interpreted: interpreted(config),
-            ..EngineLimits::default()
-        };
-        let engine = Engine::new(limits).context("the rule engine cannot start")?;
+        let engine = Engine::new(engine_limits(config)).context("the rule engine cannot start")?;
         Ok(Self { engine, admitted: Mutex::default() })
     }
 
@@ -253,6 +243,20 @@ impl RuleLoader {
 fn interpreted(config: &Config) -> Option<InterpretedLimits> {
     let worlds: Vec<World> = config.rules.interpreted.iter().map(|world| (*world).into()).collect();
     (!worlds.is_empty()).then(|| InterpretedLimits { worlds, ..InterpretedLimits::default() })
+}
+
+/// What a rule may use.
+pub(crate) fn engine_limits(config: &Config) -> EngineLimits {
+    let rules = &config.rules;
+    EngineLimits {
+        module_bytes_max: rules.module_bytes_max as usize,
+        memory_bytes_max: rules.memory_bytes_max as usize,
+        fuel_base_max: rules.fuel_base_max,
+        fuel_per_item_max: rules.fuel_per_row_max,
+        backstop_ms: rules.backstop_ms.into(),
+        interpreted: interpreted(config),
+        ..EngineLimits::default()
+    }
 }
 
 async fn active(ledger: &mut Ledger) -> anyhow::Result<ledger::Generation> {

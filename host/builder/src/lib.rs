@@ -4,6 +4,7 @@
 //! imports, a bounded memory and a small stack; whether it is admitted is the engine's to say.
 #![forbid(unsafe_code)]
 
+pub mod cases;
 pub mod interpreted;
 pub mod rust;
 mod said;

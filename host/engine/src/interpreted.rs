@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tollgate_domain::rule::World;
 
-use crate::engine::{self, EngineError, Shared};
+use crate::engine::{self, Compiler, EngineError, Shared};
 use crate::limits::EngineLimits;
 
 /// Stack of a call of an interpreter, in bytes.
@@ -61,7 +61,7 @@ pub(crate) fn shared(limits: &EngineLimits) -> Result<Option<Arc<Shared>>, Engin
         stack_bytes_max: STACK_BYTES_MAX,
         ..limits.clone()
     };
-    let mut config = engine::config(&limits, false);
+    let mut config = engine::config(&limits, Compiler::Optimizing, false);
     config.cranelift_nan_canonicalization(true);
     let wasm = wasmtime::Engine::new(&config)
         .map_err(|error| EngineError::Configuration(format!("{error:#}")))?;

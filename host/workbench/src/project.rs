@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tollgate_domain::rule::World;
 
+use crate::cases::CasesError;
+
 pub use building::Built;
 pub use embedded::sdk;
 
@@ -84,6 +86,8 @@ pub enum ProjectError {
     /// In the words of whoever builds.
     #[error("{0}")]
     Build(String),
+    #[error(transparent)]
+    Cases(#[from] CasesError),
     #[error("the host would not admit the module: {0} ({code})", code = .0.code())]
     NotAdmitted(tollgate_engine::AdmissionError),
     #[error("{path}: {error}")]
@@ -100,6 +104,7 @@ impl ProjectError {
             Self::NotInThisLanguage { .. } => "NOT_IN_THIS_LANGUAGE",
             Self::NotAProject { .. } => "NOT_A_PROJECT",
             Self::Build(_) => "BUILD_FAILED",
+            Self::Cases(error) => error.code(),
             Self::NotAdmitted(_) => "NOT_ADMITTED",
             Self::Io { .. } => "PROJECT_IO",
         }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tollgate_builder::{Said, WasmToolchain, rust, write_whole};
+use tollgate_builder::{Said, WasmToolchain, cases, rust, write_whole};
 
 /// Names of the shipped rules and the files of their modules. A host takes the modules of the folder itself, each for
 /// the world of its name; alternatives lie deeper.
@@ -51,10 +51,20 @@ pub(crate) fn build_rules(root: &Path) -> Result<Vec<BuiltRule>> {
         };
         let module = rust::build(&sources, &toolchain, Said::OnFailure)
             .with_context(|| format!("build the rule {name}"))?;
-        write_whole(&folder.join(file), &module)?;
+        write_whole(&folder.join(file), &with_cases(root, name, &module)?)?;
     }
     write_whole(&stamp_path, sources.as_bytes())?;
     built(&folder)
+}
+
+/// The module with the rule's cases inside, when it has any.
+fn with_cases(root: &Path, name: &str, module: &[u8]) -> Result<Vec<u8>> {
+    let path = root.join(format!("rules/cases/{name}.toml"));
+    if !path.exists() {
+        return Ok(module.to_vec());
+    }
+    let cases = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    cases::embed(module, &[&cases])
 }
 
 fn built(folder: &Path) -> Result<Vec<BuiltRule>> {
