@@ -4,9 +4,9 @@
 mod routes;
 mod words;
 
-use crate::sdk::about::{Description, Given, Param};
-use crate::sdk::happening::{Happening, Kind, Message, Severity};
-use crate::sdk::shown::{cut, one_line};
+use tollgate_sdk::about::{Description, Given, Param};
+use tollgate_sdk::happening::{Happening, Kind, Message, Severity};
+use tollgate_sdk::shown::{cut, one_line};
 
 use routes::Routes;
 use words::Language;

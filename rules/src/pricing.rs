@@ -1,7 +1,7 @@
 //! Cost per click × 1: the cached price when there is a sane one, else the price of the database.
 
-use crate::sdk::about::{Description, Given, Needs, Param, Reason, Source};
-use crate::sdk::click::{Click, Quote};
+use tollgate_sdk::about::{Description, Given, Needs, Param, Reason, Source};
+use tollgate_sdk::click::{Click, Quote};
 
 const CACHED_PRICE: Reason =
     Reason::new(1, "CACHED_PRICE", Source::Cached, "Price of the campaign in Redis.");

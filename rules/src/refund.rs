@@ -1,8 +1,8 @@
 //! Refunds as claimed: what the event says, within what the campaign-day and the matched charges can give back, once
 //! the clicks are known.
 
-use crate::sdk::about::{Description, Given, Needs, Param, Reason, Source};
-use crate::sdk::compensation::{Compensation, Decision};
+use tollgate_sdk::about::{Description, Given, Needs, Param, Reason, Source};
+use tollgate_sdk::compensation::{Compensation, Decision};
 
 const APPROVED: Reason =
     Reason::new(1, "APPROVED", Source::None, "The claimed amount is given back.");

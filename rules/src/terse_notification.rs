@@ -1,9 +1,9 @@
 //! Another rule for messages: one line to one route, for a channel that is read by the hundred. It shows how little a
 //! notification rule needs, and that a host takes other words as it takes other parameters.
 
-use crate::sdk::about::{Description, Given, Param};
-use crate::sdk::happening::{Channel, Happening, Kind, Message, Severity};
-use crate::sdk::shown::{cut, one_line, percent};
+use tollgate_sdk::about::{Description, Given, Param};
+use tollgate_sdk::happening::{Channel, Happening, Kind, Message, Severity};
+use tollgate_sdk::shown::{cut, one_line, percent};
 
 const PARAMS: &[Param] =
     &[Param::text("route", "default", 64).help("Slack route of every message; empty: none.")];

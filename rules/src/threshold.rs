@@ -1,8 +1,8 @@
 //! Budget levels: a warning at each level of `warn_at`, a pause at `pause_at`.
 
-use crate::sdk::about::{Description, Given, Needs, Param, Reason, Source};
-use crate::sdk::day::{Movement, Verdict};
-use crate::sdk::ratio::{ratio_ppm, share_micros};
+use tollgate_sdk::about::{Description, Given, Needs, Param, Reason, Source};
+use tollgate_sdk::day::{Movement, Verdict};
+use tollgate_sdk::ratio::{ratio_ppm, share_micros};
 
 const LEDGER: Reason =
     Reason::new(1, "LEDGER", Source::None, "Decided by the day's spend in the ledger.");

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, anyhow, bail};
 use tollgate_domain::rule::World;
 use tollgate_engine::{
-    AdmissionError, Engine, EngineLimits, Module, Notifier, Refunder, Rule, RuleSet,
+    AdmissionError, Engine, EngineLimits, InterpretedLimits, Module, Notifier, Refunder, Rule,
+    RuleSet,
 };
 use tollgate_ledger::{self as ledger, Ledger};
 
@@ -56,16 +57,7 @@ impl RuleLoader {
     /// # Errors
     /// The engine cannot run on this machine.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let rules = &config.rules;
-        let limits = EngineLimits {
-            module_bytes_max: rules.module_bytes_max as usize,
-            memory_bytes_max: rules.memory_bytes_max as usize,
-            fuel_base_max: rules.fuel_base_max,
-            fuel_per_item_max: rules.fuel_per_row_max,
-            backstop_ms: rules.backstop_ms.into(),
-            ..EngineLimits::default()
-        };
-        let engine = Engine::new(limits).context("the rule engine cannot start")?;
+        let engine = Engine::new(engine_limits(config)).context("the rule engine cannot start")?;
         Ok(Self { engine, admitted: Mutex::default() })
     }
 
@@ -244,6 +236,26 @@ impl RuleLoader {
         };
         let params = given.map(|(name, text)| (name.clone(), text.0.clone())).collect();
         Ok(FolderRule { module, bytes, params })
+    }
+}
+
+/// Limits of modules with an interpreter, when the configuration names a world for them.
+fn interpreted(config: &Config) -> Option<InterpretedLimits> {
+    let worlds: Vec<World> = config.rules.interpreted.iter().map(|world| (*world).into()).collect();
+    (!worlds.is_empty()).then(|| InterpretedLimits { worlds, ..InterpretedLimits::default() })
+}
+
+/// What a rule may use.
+pub(crate) fn engine_limits(config: &Config) -> EngineLimits {
+    let rules = &config.rules;
+    EngineLimits {
+        module_bytes_max: rules.module_bytes_max as usize,
+        memory_bytes_max: rules.memory_bytes_max as usize,
+        fuel_base_max: rules.fuel_base_max,
+        fuel_per_item_max: rules.fuel_per_row_max,
+        backstop_ms: rules.backstop_ms.into(),
+        interpreted: interpreted(config),
+        ..EngineLimits::default()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Admission: whether a module may run at all, judged before any of it runs.
 
 mod description;
+mod interpreted;
 mod scan;
+mod survey;
 
 use std::sync::Arc;
 
@@ -14,6 +16,9 @@ use crate::convert;
 use crate::engine::Shared;
 use crate::module::{self, Host, Module};
 
+pub use survey::Survey;
+pub(crate) use survey::survey;
+
 /// Why a module is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
@@ -23,6 +28,11 @@ pub enum AdmissionError {
     NotAComponent(String),
     #[error("the module exports {found}, expected exactly `{expected}`; build it for that world")]
     WrongWorld { expected: &'static str, found: String },
+    #[error(
+        "the module is built for the contract {found}, this host speaks {expected}; build it with the `wit/` of this \
+         version of tollgate"
+    )]
+    OtherContract { expected: &'static str, found: String },
     #[error("the module imports {0}; a rule gets everything it may know as arguments")]
     ImportRefused(String),
     #[error("the module uses floating-point numbers ({0}); work with whole micros and ppm")]
@@ -50,6 +60,7 @@ impl AdmissionError {
             Self::TooLarge { .. } => "MODULE_TOO_LARGE",
             Self::NotAComponent(_) => "NOT_A_COMPONENT",
             Self::WrongWorld { .. } => "WRONG_WORLD",
+            Self::OtherContract { .. } => "WRONG_WORLD",
             Self::ImportRefused(_) => "IMPORT_REFUSED",
             Self::FloatRefused(_) => "FLOAT_REFUSED",
             Self::VectorRefused(_) => "VECTOR_REFUSED",
@@ -68,7 +79,17 @@ pub(crate) fn admit(
     world: World,
     bytes: &[u8],
 ) -> Result<Module, AdmissionError> {
-    scan::scan(bytes, &shared.limits)?;
+    match shared.interprets {
+        true => interpreted::scan(bytes, &shared.limits)?,
+        false => scan::scan(bytes, &shared.limits)?,
+    }
+    let module = load(shared, world, bytes)?;
+    description::check(&module.description, world, &shared.limits)?;
+    Ok(module)
+}
+
+/// Compiles what was scanned, and asks it what it is; nothing of that is judged yet.
+fn load(shared: &Arc<Shared>, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
     let component = Component::from_binary(&shared.wasm, bytes)
         .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
     check_imports(shared, &component)?;
@@ -78,7 +99,6 @@ pub(crate) fn admit(
         .instantiate_pre(&component)
         .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
     let description = describe(shared, &pre, world)?;
-    description::check(&description, world, &shared.limits)?;
     let function = export(&component, world, convert::interface(world).1)?;
     Ok(Module {
         shared: Arc::clone(shared),
@@ -89,6 +109,11 @@ pub(crate) fn admit(
         digest: module::digest(bytes).into(),
         bytes: bytes.len(),
     })
+}
+
+/// Whether the bytes are those of a plain module, as far as bytes tell.
+pub(crate) fn is_plain(shared: &Shared, bytes: &[u8]) -> bool {
+    scan::scan(bytes, &shared.limits).is_ok()
 }
 
 /// Only instances of types may be imported: that is how a world names the types of another interface.
@@ -114,8 +139,19 @@ fn check_exports(
     let expected = convert::interface(world).0;
     let component_type = component.component_type();
     let names: Vec<&str> = component_type.exports(&shared.wasm).map(|(name, _)| name).collect();
+    judge_exports(&names, expected)
+}
+
+fn judge_exports(names: &[&str], expected: &'static str) -> Result<(), AdmissionError> {
     if names == [expected] {
         return Ok(());
+    }
+    // The same interface of another version is no other world.
+    let plain = |name: &str| name.split('@').next().map(str::to_owned);
+    if let [name] = names
+        && plain(name) == plain(expected)
+    {
+        return Err(AdmissionError::OtherContract { expected, found: format!("`{name}`") });
     }
     let names: Vec<String> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
     let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };

@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tollgate_domain::rule::World;
-use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
 
-use crate::admission::{self, AdmissionError};
+use crate::admission::{self, AdmissionError, Survey};
+use crate::interpreted;
 use crate::limits::EngineLimits;
 use crate::module::Module;
 
@@ -19,6 +20,18 @@ pub(crate) const BACKSTOP_TICKS: u64 = 4;
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    /// For modules that bring an interpreter along, when there may be any.
+    interpreted: Option<Arc<Shared>>,
+}
+
+/// What makes machine code of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compiler {
+    /// Cranelift, optimizing: what charges.
+    Optimizing,
+    /// Winch, in a single pass. It shares next to nothing with the other one, so that two compilations that answer the
+    /// same are right in all likelihood. Only for x86-64 and ARM64.
+    SinglePass,
 }
 
 /// Why there is no engine.
@@ -44,8 +57,22 @@ impl EngineError {
 pub(crate) struct Shared {
     pub(crate) wasm: wasmtime::Engine,
     pub(crate) limits: EngineLimits,
+    /// Whether its modules bring an interpreter along.
+    pub(crate) interprets: bool,
     pooled: bool,
     _ticker: Ticker,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        wasm: wasmtime::Engine,
+        limits: EngineLimits,
+        interprets: bool,
+        pooled: bool,
+    ) -> Result<Self, EngineError> {
+        let ticker = Ticker::start(&wasm, limits.backstop_ms).map_err(EngineError::Thread)?;
+        Ok(Self { wasm, limits, interprets, pooled, _ticker: ticker })
+    }
 }
 
 impl Engine {
@@ -55,17 +82,32 @@ impl Engine {
     /// # Errors
     /// The limits contradict each other, or no thread can be started.
     pub fn new(limits: EngineLimits) -> Result<Self, EngineError> {
-        let pooled = wasmtime::Engine::new(&config(&limits, true));
+        Self::with_compiler(limits, Compiler::Optimizing)
+    }
+
+    /// As `new`, with another compiler.
+    ///
+    /// # Errors
+    /// As `new`; and this machine has no such compiler.
+    pub fn with_compiler(
+        mut limits: EngineLimits,
+        compiler: Compiler,
+    ) -> Result<Self, EngineError> {
+        if compiler == Compiler::SinglePass {
+            // It knows no single bit pattern of what is no number, which interpreters need.
+            limits.interpreted = None;
+        }
+        let pooled = wasmtime::Engine::new(&config(&limits, compiler, true));
         let (wasm, pooled) = match pooled {
             Ok(wasm) => (wasm, true),
             Err(_) => {
-                let wasm = wasmtime::Engine::new(&config(&limits, false))
+                let wasm = wasmtime::Engine::new(&config(&limits, compiler, false))
                     .map_err(|error| EngineError::Configuration(format!("{error:#}")))?;
                 (wasm, false)
             }
         };
-        let ticker = Ticker::start(&wasm, limits.backstop_ms).map_err(EngineError::Thread)?;
-        Ok(Self { shared: Arc::new(Shared { wasm, limits, pooled, _ticker: ticker }) })
+        let interpreted = interpreted::shared(&limits)?;
+        Ok(Self { shared: Arc::new(Shared::new(wasm, limits, false, pooled)?), interpreted })
     }
 
     /// Judges a module of `world`, compiles it and asks it what it is.
@@ -73,7 +115,26 @@ impl Engine {
     /// # Errors
     /// The first reason not to run it.
     pub fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
-        admission::admit(&self.shared, world, bytes)
+        admission::admit(self.shared_for(world, bytes), world, bytes)
+    }
+
+    /// The engine of a module: the plain one, unless the module needs the other one and may have it.
+    pub(crate) fn shared_for(&self, world: World, bytes: &[u8]) -> &Arc<Shared> {
+        let allowed = self.shared.limits.interpreted.as_ref();
+        let allowed = allowed.is_some_and(|interpreted| interpreted.allow(world));
+        match &self.interpreted {
+            Some(interpreted) if allowed && !admission::is_plain(&self.shared, bytes) => {
+                interpreted
+            }
+            _ => &self.shared,
+        }
+    }
+
+    /// Judges a module as `admit` does and goes on after the first problem, as far as that makes sense. Without a
+    /// `world` the module's own one is taken.
+    #[must_use]
+    pub fn survey(&self, world: Option<World>, bytes: &[u8]) -> Survey {
+        admission::survey(self, world, bytes)
     }
 
     #[must_use]
@@ -102,8 +163,12 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn config(limits: &EngineLimits, pooled: bool) -> Config {
+pub(crate) fn config(limits: &EngineLimits, compiler: Compiler, pooled: bool) -> Config {
     let mut config = Config::new();
+    config.strategy(match compiler {
+        Compiler::Optimizing => Strategy::Cranelift,
+        Compiler::SinglePass => Strategy::Winch,
+    });
     config.cranelift_opt_level(OptLevel::Speed);
     config.consume_fuel(true);
     config.epoch_interruption(true);

@@ -1,5 +1,7 @@
 //! What a rule may use.
 
+use crate::interpreted::InterpretedLimits;
+
 /// Limits of every module and every call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
@@ -27,6 +29,8 @@ pub struct EngineLimits {
     pub keep_resident_bytes: usize,
     /// Most parameters and most reasons that a module may declare.
     pub declarations_max: usize,
+    /// Limits of modules that bring an interpreter along; without them there are none.
+    pub interpreted: Option<InterpretedLimits>,
 }
 
 impl Default for EngineLimits {
@@ -43,6 +47,7 @@ impl Default for EngineLimits {
             instances_max: 32,
             keep_resident_bytes: 1 << 20,
             declarations_max: 64,
+            interpreted: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use wasmtime::component::{
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::engine::{BACKSTOP_TICKS, Shared};
+use crate::limits::EngineLimits;
 
 /// A module that may run.
 #[derive(Clone)]
@@ -40,6 +41,12 @@ impl Module {
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// The limits that it runs under, which are others for an interpreter.
+    #[must_use]
+    pub fn limits(&self) -> &EngineLimits {
+        &self.shared.limits
     }
 
     /// Size of the module's file.
@@ -72,6 +79,8 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 pub(crate) struct Host {
     memory_bytes_max: usize,
     table_elements_max: usize,
+    /// Size of the memory, which only grows.
+    pub(crate) memory_bytes: usize,
     /// Whether the instance asked for more memory or a larger table than it may have.
     refused: bool,
 }
@@ -81,6 +90,7 @@ pub(crate) fn store(shared: &Shared, fuel: u64) -> Result<Store<Host>, RuleError
     let host = Host {
         memory_bytes_max: shared.limits.memory_bytes_max,
         table_elements_max: shared.limits.table_elements_max,
+        memory_bytes: 0,
         refused: false,
     };
     let mut store = Store::new(&shared.wasm, host);
@@ -149,7 +159,7 @@ impl ResourceLimiter for Host {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let allowed = maximum.unwrap_or(usize::MAX).min(self.memory_bytes_max);
-        self.grow(desired <= allowed)
+        self.grow(desired <= allowed).inspect(|_| self.memory_bytes = desired)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {

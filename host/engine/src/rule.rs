@@ -20,7 +20,7 @@ use crate::stats::CallStats;
 #[derive(Debug)]
 pub struct Rule {
     module: Module,
-    params: Vec<WireValue>,
+    pub(crate) params: Vec<WireValue>,
     stats: CallStats,
 }
 
@@ -77,7 +77,12 @@ impl Rule {
         std::mem::take(&mut self.stats)
     }
 
-    fn price(&mut self, facts: &PricingFacts) -> Result<Quotes, RuleError> {
+    /// Asks a rule of the world pricing.
+    ///
+    /// # Errors
+    /// The rule trapped, ran out of fuel or memory, gave another number of answers than it was asked for, or the host could not
+    /// run it, which is also the answer of a rule of another world.
+    pub fn price(&mut self, facts: &PricingFacts) -> Result<Quotes, RuleError> {
         let rows = facts.clicks.len();
         let texts = convert::texts(&facts.texts);
         let arguments = convert::price_arguments(&self.params, &texts, facts);
@@ -85,7 +90,11 @@ impl Rule {
         self.answered(asked, rows, |quotes| [quotes.charge_micros.len(), quotes.reason.len()])
     }
 
-    fn judge(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
+    /// Asks a rule of the world threshold.
+    ///
+    /// # Errors
+    /// As `price`.
+    pub fn judge(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
         let rows = facts.movements.campaign_day.len();
         let texts = convert::texts(&facts.texts);
         let arguments = convert::judge_arguments(&self.params, &texts, facts);
@@ -101,7 +110,11 @@ impl Rule {
         })
     }
 
-    pub(crate) fn decide(&mut self, facts: &RefundColumns) -> Result<Decisions, RuleError> {
+    /// Asks a rule of the world refund.
+    ///
+    /// # Errors
+    /// As `price`.
+    pub fn decide(&mut self, facts: &RefundColumns) -> Result<Decisions, RuleError> {
         let rows = facts.compensations.campaign_day.len();
         let texts = convert::texts(&facts.texts);
         let arguments = convert::decide_arguments(&self.params, &texts, facts);
@@ -111,7 +124,11 @@ impl Rule {
         })
     }
 
-    pub(crate) fn compose(
+    /// Asks a rule of the world notification, and holds its messages to these limits.
+    ///
+    /// # Errors
+    /// As `price`, and messages beyond the limits.
+    pub fn compose(
         &mut self,
         happenings: &[Happening],
         limits: MessageLimits,
@@ -236,6 +253,7 @@ where
     stats.calls += 1;
     stats.rows += rows as u64;
     stats.fuel += fuel - store.get_fuel().unwrap_or(0);
+    stats.memory_bytes = stats.memory_bytes.max(store.data().memory_bytes as u64);
     drop(store);
     stats.ns += u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     answer

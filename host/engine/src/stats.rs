@@ -8,6 +8,8 @@ pub struct CallStats {
     pub rows: u64,
     /// Fuel used, also by calls that failed.
     pub fuel: u64,
+    /// Most memory that an instance had, in bytes.
+    pub memory_bytes: u64,
     /// Time spent, in nanoseconds, with the instance's making and unmaking.
     pub ns: u64,
     /// Calls that failed by the rule's doing.

@@ -1,7 +1,7 @@
 //! Who is told: routes by severity, and by advertiser.
 
-use crate::sdk::about::Given;
-use crate::sdk::happening::{Channel, Severity};
+use tollgate_sdk::about::Given;
+use tollgate_sdk::happening::{Channel, Severity};
 
 /// Longest name of a route that the host takes, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 64;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::sdk::UNIT_MICROS as UNIT;
-use crate::sdk::about::Value;
-use crate::sdk::happening::Channel;
+use tollgate_sdk::UNIT_MICROS as UNIT;
+use tollgate_sdk::about::Value;
+use tollgate_sdk::happening::Channel;
 
 type Settings<'s> = &'s [(&'s str, Value)];
 

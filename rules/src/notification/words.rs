@@ -1,8 +1,8 @@
 //! The words of every message, in English and in Korean.
 
-use crate::sdk::happening::{Happening, Kind};
-use crate::sdk::ratio::ratio_ppm;
-use crate::sdk::shown::{amount, cut, grouped, one_line, percent};
+use tollgate_sdk::happening::{Happening, Kind};
+use tollgate_sdk::ratio::ratio_ppm;
+use tollgate_sdk::shown::{amount, cut, grouped, one_line, percent};
 
 /// Bytes that parts of strangers' making may take of a body, which is bounded as a whole.
 const DETAIL_BYTES_MAX: usize = 2_000;

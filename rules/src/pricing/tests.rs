@@ -1,8 +1,8 @@
 use super::*;
-use crate::sdk::campaign::CampaignTable;
-use crate::sdk::click::{ClickTable, ClickTables};
+use tollgate_sdk::campaign::CampaignTable;
+use tollgate_sdk::click::{ClickTable, ClickTables};
 
-const UNIT: i64 = crate::sdk::UNIT_MICROS;
+const UNIT: i64 = tollgate_sdk::UNIT_MICROS;
 
 fn check(stored: i64, cached: i64, expected: i64, reason: Reason) {
     let (stored, cached) = ([stored], [cached]);

@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sdk::compensation::{Action, CompensationTable, CompensationTables};
-use crate::sdk::day::DayTable;
+use tollgate_sdk::compensation::{Action, CompensationTable, CompensationTables};
+use tollgate_sdk::day::DayTable;
 
-const UNIT: i64 = crate::sdk::UNIT_MICROS;
+const UNIT: i64 = tollgate_sdk::UNIT_MICROS;
 
 /// A compensation in units; `matched` is sum, number and what of it is given back already.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sdk::about::Value;
-use crate::sdk::campaign::CampaignTable;
-use crate::sdk::day::{Action, DayTable, MovementTables};
+use tollgate_sdk::about::Value;
+use tollgate_sdk::campaign::CampaignTable;
+use tollgate_sdk::day::{Action, DayTable, MovementTables};
 
-const UNIT: i64 = crate::sdk::UNIT_MICROS;
+const UNIT: i64 = tollgate_sdk::UNIT_MICROS;
 const TODAY: u8 = 4;
 const PAUSED_BY_BUDGET: u8 = 1;
 const PAUSED_BY_PERSON: u8 = 2;

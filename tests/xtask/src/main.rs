@@ -5,7 +5,6 @@ mod build;
 mod rules;
 mod setup;
 mod steps;
-mod toolchain;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};

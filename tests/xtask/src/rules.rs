@@ -3,12 +3,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use wit_component::ComponentEncoder;
-
-use crate::toolchain::{self, TARGET, WasmToolchain};
+use tollgate_builder::{Said, WasmToolchain, cases, rust, write_whole};
 
 /// Names of the shipped rules and the files of their modules. A host takes the modules of the folder itself, each for
 /// the world of its name; alternatives lie deeper.
@@ -19,10 +16,6 @@ pub(crate) const RULES: [(&str, &str); 5] = [
     ("notification", "notification.wasm"),
     ("terse-notification", "others/terse_notification.wasm"),
 ];
-
-/// Makes calls cheap: the stack and the first blocks share pages that are wiped by copying, and memory is bounded, as
-/// the host demands. 8 MiB is the host's own default limit.
-const LINK_ARGS: [&str; 2] = ["-zstack-size=16384", "--max-memory=8388608"];
 
 /// A module that was built, or found to be up to date.
 #[derive(Clone, Debug)]
@@ -47,16 +40,31 @@ pub(crate) fn build_rules(root: &Path) -> Result<Vec<BuiltRule>> {
     {
         return Ok(built);
     }
-    let toolchain = WasmToolchain::find(root)?;
+    let toolchain = WasmToolchain::find_or_install(root)?;
     eprintln!("building the rules with {}", toolchain.name);
     for (name, file) in RULES {
-        let core = compile(root, &folder.join("build"), &toolchain, name)?;
-        let component =
-            componentize(&core).with_context(|| format!("make a component of {name}"))?;
-        write_whole(&folder.join(file), &component)?;
+        let sources = rust::Sources {
+            folder: root,
+            package: Some("tollgate-rules"),
+            features: &[format!("{name}-module")],
+            target: &folder.join("build"),
+        };
+        let module = rust::build(&sources, &toolchain, Said::OnFailure)
+            .with_context(|| format!("build the rule {name}"))?;
+        write_whole(&folder.join(file), &with_cases(root, name, &module)?)?;
     }
     write_whole(&stamp_path, sources.as_bytes())?;
     built(&folder)
+}
+
+/// The module with the rule's cases inside, when it has any.
+fn with_cases(root: &Path, name: &str, module: &[u8]) -> Result<Vec<u8>> {
+    let path = root.join(format!("rules/cases/{name}.toml"));
+    if !path.exists() {
+        return Ok(module.to_vec());
+    }
+    let cases = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    cases::embed(module, &[&cases])
 }
 
 fn built(folder: &Path) -> Result<Vec<BuiltRule>> {
@@ -68,73 +76,15 @@ fn built(folder: &Path) -> Result<Vec<BuiltRule>> {
     RULES.into_iter().map(rule).collect()
 }
 
-/// Compiles one rule to a core module and returns its bytes.
-fn compile(root: &Path, target: &Path, wasm: &WasmToolchain, name: &str) -> Result<Vec<u8>> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root);
-    cargo.args(["rustc", "--release", "--package", "tollgate-rules", "--lib"]);
-    cargo.args(["--crate-type", "cdylib", "--target", TARGET, "--features"]);
-    cargo.arg(format!("{name}-module")).arg("--target-dir").arg(target).args(&wasm.args);
-    // Flags for the machine that builds have no business in a module, and would win over those below.
-    for foreign in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_TARGET_DIR"] {
-        cargo.env_remove(foreign);
-    }
-    let link = LINK_ARGS.map(|arg| format!("-Clink-arg={arg}"));
-    let flags = link.into_iter().chain(remaps(root)).collect::<Vec<_>>().join(" ");
-    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags);
-    for (key, value) in [
-        ("CODEGEN_UNITS", "1"),
-        ("DEBUG", "false"),
-        ("INCREMENTAL", "false"),
-        ("LTO", "fat"),
-        ("PANIC", "abort"),
-        ("STRIP", "debuginfo"),
-    ] {
-        cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
-    }
-    cargo.envs(wasm.envs.iter().map(|(key, value)| (key, value)));
-    toolchain::run(&mut cargo).with_context(|| format!("compile the rule {name}"))?;
-    let path = target.join(TARGET).join("release/tollgate_rules.wasm");
-    std::fs::read(&path).with_context(|| format!("read {}", path.display()))
-}
-
-/// Keeps this machine's folders out of modules, so that equal sources give equal bytes.
-fn remaps(root: &Path) -> impl Iterator<Item = String> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        let home = std::env::var_os("HOME")?;
-        Some(PathBuf::from(home).join(".cargo"))
-    });
-    let folders = [(Some(root.to_owned()), "tollgate"), (home, "cargo")];
-    folders.into_iter().filter_map(|(folder, name)| {
-        let folder = folder?;
-        let plain = !folder.as_os_str().to_str()?.contains(char::is_whitespace);
-        plain.then(|| format!("--remap-path-prefix={}=/{name}", folder.display()))
-    })
-}
-
-fn componentize(core: &[u8]) -> Result<Vec<u8>> {
-    ComponentEncoder::default().module(core)?.validate(true).encode()
-}
-
-/// Writes a file so that nobody ever sees a part of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    }
-    let part = path.with_extension("part");
-    std::fs::write(&part, bytes).with_context(|| format!("write {}", part.display()))?;
-    std::fs::rename(&part, path).with_context(|| format!("write {}", path.display()))
-}
-
 /// Stands for everything that a module is made of, this file included.
 fn fingerprint(root: &Path) -> Result<String> {
     let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
-    for folder in ["rules", "wit"] {
+    for folder in ["rules", "host/builder"] {
         collect(&root.join(folder), &mut files)?;
     }
     files.sort();
     let mut hasher = DefaultHasher::new();
-    (include_str!("rules.rs"), include_str!("toolchain.rs")).hash(&mut hasher);
+    include_str!("rules.rs").hash(&mut hasher);
     std::env::var("TOLLGATE_WASM_TOOLCHAIN").unwrap_or_default().hash(&mut hasher);
     for file in files {
         file.hash(&mut hasher);

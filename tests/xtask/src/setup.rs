@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use tollgate_builder::Said;
 
 use crate::steps::Steps;
-use crate::toolchain::run;
 
 /// Version of the real Kafka.
 const KAFKA_VERSION: &str = "4.1.1";
@@ -173,4 +173,9 @@ fn on_path(program: &str) -> bool {
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
     id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
+
+/// Runs a command and shows what it said when it fails.
+fn run(command: &mut Command) -> Result<()> {
+    tollgate_builder::run(command, Said::OnFailure).map(drop)
 }

@@ -156,10 +156,28 @@ pub struct Rules {
     pub fuel_per_row_max: u64,
     pub rows_max: u32,
     pub backstop_ms: u32,
+    pub interpreted: Vec<InterpretedWorld>,
     pub pricing: BTreeMap<String, ParamText>,
     pub threshold: BTreeMap<String, ParamText>,
     pub refund: BTreeMap<String, ParamText>,
     pub notification: BTreeMap<String, ParamText>,
+}
+
+/// A world whose modules may bring an interpreter along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InterpretedWorld {
+    Threshold,
+    Notification,
+}
+
+impl From<InterpretedWorld> for tollgate_domain::rule::World {
+    fn from(world: InterpretedWorld) -> Self {
+        match world {
+            InterpretedWorld::Threshold => Self::Threshold,
+            InterpretedWorld::Notification => Self::Notification,
+        }
+    }
 }
 
 /// A parameter as written: one text, or a list of texts. The rule's description says what it means.

@@ -19,52 +19,65 @@ pub(super) fn check(
     world: World,
     limits: &EngineLimits,
 ) -> Result<(), AdmissionError> {
-    usable(description, world, limits).map_err(AdmissionError::BadDescription)?;
+    problems(description, world, limits).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Everything that is wrong.
+pub(super) fn problems(
+    description: &Description,
+    world: World,
+    limits: &EngineLimits,
+) -> Vec<AdmissionError> {
+    let wrong = usable(description, world, limits).into_iter().map(AdmissionError::BadDescription);
     let base = ("fuel-base", description.fuel_base, limits.fuel_base_max);
     let per_item = ("fuel-per-item", description.fuel_per_item, limits.fuel_per_item_max);
-    for (what, declared, allowed) in [base, per_item] {
-        if declared > allowed {
-            return Err(AdmissionError::FuelTooHigh { what, declared, allowed });
-        }
-    }
-    Ok(())
+    let too_high = [base, per_item].into_iter().filter(|(_, declared, allowed)| declared > allowed);
+    let too_high = too_high.map(|(what, declared, allowed)| AdmissionError::FuelTooHigh {
+        what,
+        declared,
+        allowed,
+    });
+    wrong.chain(too_high).collect()
 }
 
-fn usable(description: &Description, world: World, limits: &EngineLimits) -> Result<(), String> {
-    name("the rule's name", &description.name, "lower-kebab-case", |byte| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
-    })?;
-    version(&description.version)?;
+fn usable(description: &Description, world: World, limits: &EngineLimits) -> Vec<String> {
     let declarations_max = limits.declarations_max;
     if description.params.len().max(description.reasons.len()) > declarations_max {
-        return Err(format!("it declares more than {declarations_max} parameters or reasons"));
+        return vec![format!("it declares more than {declarations_max} parameters or reasons")];
     }
+    let rule_name = name("the rule's name", &description.name, "lower-kebab-case", |byte| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+    });
+    let mut wrong: Vec<String> =
+        [rule_name, version(&description.version)].into_iter().filter_map(Result::err).collect();
     let mut names = BTreeSet::new();
     for param in &description.params {
-        check_param(param)?;
+        wrong.extend(check_param(param).err());
         if !names.insert(&param.name) {
-            return Err(format!("it declares the parameter `{}` twice", param.name));
+            wrong.push(format!("it declares the parameter {} twice", shown(&param.name)));
         }
     }
-    check_reasons(&description.reasons)?;
+    wrong.extend(check_reasons(&description.reasons));
     if description.reasons.is_empty() && world != World::Notification {
-        return Err("it declares no reason, so it could not answer anything".to_owned());
+        wrong.push("it declares no reason, so it could not answer anything".to_owned());
     }
-    Ok(())
+    wrong
 }
 
-fn check_reasons(reasons: &[Reason]) -> Result<(), String> {
+fn check_reasons(reasons: &[Reason]) -> Vec<String> {
     let (mut names, mut codes) = (BTreeSet::new(), BTreeSet::new());
+    let mut wrong = Vec::new();
     for reason in reasons {
-        name("a reason's name", &reason.name, "UPPER_SNAKE_CASE", |byte| {
+        let named = name("a reason's name", &reason.name, "UPPER_SNAKE_CASE", |byte| {
             byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
-        })?;
-        one_line(&reason.name, &reason.help)?;
+        });
+        wrong.extend(named.and_then(|()| one_line(&reason.name, &reason.help)).err());
         if !codes.insert(reason.code) || !names.insert(&reason.name) {
-            return Err(format!("it declares the reason {} `{}` twice", reason.code, reason.name));
+            let (code, name) = (reason.code, shown(&reason.name));
+            wrong.push(format!("it declares the reason {code} {name} twice"));
         }
     }
-    Ok(())
+    wrong
 }
 
 fn check_param(param: &Param) -> Result<(), String> {

@@ -1,14 +1,14 @@
 //! What can be told from a module's bytes alone: its size, its features, its memories and its plainest imports.
 
-use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{ComponentImport, ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
 
 use super::AdmissionError;
 use crate::limits::EngineLimits;
 
-const PAGE_BYTES: u64 = 64 * 1024;
+pub(super) const PAGE_BYTES: u64 = 64 * 1024;
 
 /// Everything that a rule may use. Floats, vectors, threads, 64-bit memories and garbage collection are not here.
-const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::REFERENCE_TYPES)
     .union(WasmFeatures::GC_TYPES)
@@ -42,10 +42,8 @@ fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
                     let import = import.map_err(invalid)?;
-                    let types = matches!(import.ty, ComponentTypeRef::Instance(_));
-                    if !types {
-                        let name = format!("`{}`", import.name.name);
-                        return Err(AdmissionError::ImportRefused(name));
+                    if let Some(refused) = refused_import(&import) {
+                        return Err(refused);
                     }
                 }
             }
@@ -60,7 +58,16 @@ fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
     Ok(())
 }
 
-fn bounded(maximum_pages: Option<u64>, limits: &EngineLimits) -> Result<(), AdmissionError> {
+/// An import that cannot be one of types only.
+pub(super) fn refused_import(import: &ComponentImport<'_>) -> Option<AdmissionError> {
+    let types = matches!(import.ty, ComponentTypeRef::Instance(_));
+    (!types).then(|| AdmissionError::ImportRefused(format!("`{}`", import.name.name)))
+}
+
+pub(super) fn bounded(
+    maximum_pages: Option<u64>,
+    limits: &EngineLimits,
+) -> Result<(), AdmissionError> {
     let bytes_max = limits.memory_bytes_max;
     let Some(pages) = maximum_pages else {
         return Err(AdmissionError::MemoryUnbounded { bytes_max });
@@ -76,18 +83,26 @@ fn bounded(maximum_pages: Option<u64>, limits: &EngineLimits) -> Result<(), Admi
 /// can hide anywhere.
 fn validate(bytes: &[u8]) -> Result<(), AdmissionError> {
     let verdict = Validator::new_with_features(FEATURES).validate_all(bytes);
-    let Err(error) = verdict else { return Ok(()) };
+    verdict.map(drop).map_err(|error| refused(&error, None))
+}
+
+/// What the validator found, in the function of this name.
+pub(super) fn refused(
+    error: &wasmparser::BinaryReaderError,
+    function: Option<&str>,
+) -> AdmissionError {
     let message = error.message();
-    let place = format!("at byte {:#x}", error.offset());
-    Err(if message.contains("float") {
+    let function = function.map_or_else(String::new, |name| format!("in `{name}` "));
+    let place = format!("{function}at byte {:#x}", error.offset());
+    if message.contains("float") {
         AdmissionError::FloatRefused(place)
     } else if message.contains("SIMD") {
         AdmissionError::VectorRefused(place)
     } else {
         AdmissionError::NotAComponent(format!("{message} {place}"))
-    })
+    }
 }
 
-fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
+pub(super) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
     AdmissionError::NotAComponent(error.to_string())
 }

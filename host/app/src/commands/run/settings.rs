@@ -20,7 +20,7 @@ pub(super) fn owner() -> String {
 
 /// How clicks are read.
 pub(in crate::commands) fn stream_config(config: &Config) -> StreamConfig {
-    let (kafka, decode) = (&config.kafka, &config.decode);
+    let kafka = &config.kafka;
     StreamConfig {
         brokers: kafka.brokers.clone(),
         group: kafka.group.clone(),
@@ -33,13 +33,19 @@ pub(in crate::commands) fn stream_config(config: &Config) -> StreamConfig {
         first_sight: first_sight(kafka.first_sight),
         topic_ids: kafka.topic_ids,
         properties: kafka.properties.clone(),
-        decode: DecodeLimits {
-            payload_bytes_max: decode.payload_bytes_max as usize,
-            text_bytes_max: decode.text_bytes_max as usize,
-            age_ms_max: i64::from(decode.age_hours_max) * 3_600_000,
-            ahead_ms_max: i64::from(decode.ahead_minutes_max) * 60_000,
-        },
+        decode: decode_limits(config),
         ..StreamConfig::default()
+    }
+}
+
+/// What is accepted as an event.
+pub(in crate::commands) fn decode_limits(config: &Config) -> DecodeLimits {
+    let decode = &config.decode;
+    DecodeLimits {
+        payload_bytes_max: decode.payload_bytes_max as usize,
+        text_bytes_max: decode.text_bytes_max as usize,
+        age_ms_max: i64::from(decode.age_hours_max) * 3_600_000,
+        ahead_ms_max: i64::from(decode.ahead_minutes_max) * 60_000,
     }
 }
 
