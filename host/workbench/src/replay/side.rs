@@ -175,11 +175,15 @@ impl Deciding {
             }
             campaign.cpc = now.cpc;
             campaign.daily_budget = now.daily_budget;
-            if standing != now.standing {
+            if now.standing == Standing::PausedByBudget {
+                campaign.status = Status::Paused;
+                campaign.paused_reason = Some(BUDGET_EXHAUSTED.to_owned());
+                self.paused.insert(Arc::clone(&now.campaign), i64::MIN);
+            } else if standing != now.standing {
                 (campaign.status, campaign.paused_reason) = match now.standing {
-                    Standing::Open => (Status::Active, None),
                     Standing::PausedByPerson => (Status::Paused, Some("PERSON".to_owned())),
                     Standing::Closed => (Status::Deleted, None),
+                    Standing::Open | Standing::PausedByBudget => (Status::Active, None),
                 };
                 campaign.version += 1;
                 self.paused.remove(&now.campaign);
@@ -187,7 +191,11 @@ impl Deciding {
             let CampaignFacts { cached_price, counter, .. } = *now;
             self.hints.insert(Arc::clone(&now.campaign), Hint { cached_price, counter });
         }
+        self.book.balances.extend(facts.balances.iter().cloned());
         for day in &facts.days {
+            if let Some(begins) = day.begins {
+                self.book.days.insert(day.key.clone(), begins);
+            }
             let state = self.book.days.entry(day.key.clone()).or_default();
             state.spent = Micros(state.spent.0.saturating_add(day.moved.0));
             state.version += 1;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tollgate_domain::book::DayKey;
+use tollgate_domain::book::{DayKey, DayState};
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::money::Micros;
 use tollgate_domain::plan::CrossingKind;
@@ -51,6 +51,8 @@ pub struct Facts {
     pub now_us: i64,
     pub campaigns: Vec<CampaignFacts>,
     pub days: Vec<DayFacts>,
+    /// Balances of advertisers that come for the first time.
+    pub balances: Vec<(Arc<str>, Micros)>,
     pub answered: Answered,
 }
 
@@ -69,15 +71,20 @@ pub struct CampaignFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Open,
+    /// Where the replay begins, its budget has paused it; said once.
+    PausedByBudget,
     PausedByPerson,
     /// Deleted or pending: charged, and never paused.
     Closed,
 }
 
-/// A day of a campaign that was moved by anything but the clicks of portions: refunds, clicks that were left out.
+/// A day of a campaign, when it comes for the first time, or when it was moved by anything but the clicks of portions:
+/// refunds, clicks that were left out.
 #[derive(Clone, Debug)]
 pub struct DayFacts {
     pub key: DayKey,
+    /// What it was like when it came for the first time.
+    pub begins: Option<DayState>,
     /// Added to the spend in both ledgers.
     pub moved: Micros,
 }

@@ -136,7 +136,8 @@ fn one_wrong_timestamp_does_not_end_the_day() {
 #[test]
 fn what_cannot_be_charged_is_counted_on_its_side() {
     let words = "narrow@15-01:00 unknown@15-01:00 nonsense wide@15-01:00 open@15-01:00";
-    let failing = Flat { fails_on: Some("wide".into()), ..Flat::charging(UNIT) };
+    let mut failing = Flat::charging(UNIT);
+    failing.fails_on = Some("wide".into());
     let report = run(words, Flat::charging(UNIT), failing);
     let Totals { before, after, .. } = &report.totals;
     assert_eq!((report.totals.clicks, report.totals.unreadable), (4, 1));
@@ -201,7 +202,8 @@ fn past() -> Vec<Portion> {
                 cached_price: None,
                 counter: None,
             }],
-            days: vec![DayFacts { key, moved: Micros(moved * UNIT) }],
+            days: vec![DayFacts { key, begins: None, moved: Micros(moved * UNIT) }],
+            balances: Vec::new(),
             answered: Answered {
                 clicks: vec![Answer { charge: Micros(7 * UNIT), reason: 0 }],
                 reasons: Arc::new(vec![("RULE".into(), "THEN".into())]),
