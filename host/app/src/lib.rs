@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod candidates;
 pub mod channels;
 pub mod cli;
 pub mod commands;

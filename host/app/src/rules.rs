@@ -61,6 +61,12 @@ impl RuleLoader {
         Ok(Self { engine, admitted: Mutex::default() })
     }
 
+    /// The engine that admits and runs rules.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Reads and admits the folder's modules and checks the configured parameters.
     ///
     /// # Errors

@@ -244,14 +244,9 @@ impl SliceBuilder {
     /// Takes the next record. Offsets between the last record and this one hold no record; a record below the
     /// next offset was taken before and is ignored.
     pub fn push(&mut self, record: &Record<'_>, limits: &DecodeLimits) {
-        if record.offset < self.slice.next_offset {
+        if !self.step_to(record.offset) {
             return;
         }
-        if record.offset > self.slice.next_offset {
-            self.slice.absent += record.offset - self.slice.next_offset;
-            self.slice.gaps.push(self.slice.next_offset..record.offset);
-        }
-        self.slice.next_offset = record.offset + 1;
         match read(record, self.reading, limits) {
             Ok((payload, Event::Click(click))) => self.push_click(record, payload, &click),
             Ok((payload, Event::Compensation(event))) => {
@@ -259,6 +254,15 @@ impl SliceBuilder {
             }
             Ok((_, Event::Other)) => self.slice.skipped += 1,
             Err(rejection) => self.push_dead(record, rejection),
+        }
+    }
+
+    /// Takes a click that was read before, without the bytes that it came in.
+    pub fn push_known(&mut self, offset: i64, record_at_ms: i64, click: &ClickEvent<'_>) {
+        if self.step_to(offset) {
+            let record =
+                Record { offset, at_ms: record_at_ms, key: None, payload: None, headers: &[] };
+            self.push_click(&record, "", click);
         }
     }
 
@@ -270,6 +274,19 @@ impl SliceBuilder {
     #[must_use]
     pub fn finish(self) -> Slice {
         self.slice
+    }
+
+    /// Moves on to an offset; false when it was taken before.
+    fn step_to(&mut self, offset: i64) -> bool {
+        if offset < self.slice.next_offset {
+            return false;
+        }
+        if offset > self.slice.next_offset {
+            self.slice.absent += offset - self.slice.next_offset;
+            self.slice.gaps.push(self.slice.next_offset..offset);
+        }
+        self.slice.next_offset = offset + 1;
+        true
     }
 
     fn push_click(&mut self, record: &Record<'_>, payload: &str, event: &ClickEvent<'_>) {

@@ -23,6 +23,7 @@ mod letters;
 mod outbox;
 mod outbox_rows;
 mod overview;
+mod past;
 mod postgres;
 mod progress;
 mod refund_rows;
@@ -56,6 +57,7 @@ pub use outbox_rows::{
     CampaignCard, Delivery, DeliveryFilter, DueRoute, HappeningRow, Happenings, Looks, NewDelivery,
     OutboxDepth, Outcome, Sending, State, Which, Worded,
 };
+pub use past::{PastCharge, PastClicks, PastRecord, PastSpan};
 pub use refund_rows::{
     CompensationDepth, LetterFilter, LetterState, StoredDeadLetter, WaitingCompensation,
 };

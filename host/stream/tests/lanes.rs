@@ -5,6 +5,7 @@ mod support;
 mod lanes {
     mod halting;
     mod publishing;
+    mod ranges;
     mod reading;
     mod sharing;
     mod starting;

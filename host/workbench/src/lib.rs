@@ -5,5 +5,6 @@ pub mod bench;
 pub mod cases;
 pub mod check;
 pub mod project;
+pub mod replay;
 pub mod run;
 pub mod watch;
