@@ -59,6 +59,10 @@ pub enum LedgerError {
     #[error("{0}")]
     NotAllowed(String),
 
+    /// The name of a rule is somebody else's.
+    #[error("{0}")]
+    NameTaken(String),
+
     /// The ledger was asked for something it does not have.
     #[error("{0}")]
     NotFound(String),
@@ -83,6 +87,7 @@ impl LedgerError {
             Self::Outage { .. } => "LEDGER_OUTAGE",
             Self::Row { .. } => "LEDGER_ROW_INVALID",
             Self::NotAllowed(_) => "NOT_ALLOWED",
+            Self::NameTaken(_) => "NAME_TAKEN",
             Self::NotFound(_) => "NOT_FOUND",
             Self::Unexpected(_) => "LEDGER_UNEXPECTED",
         }

@@ -9,9 +9,9 @@ use crate::explain_rows::{CompensationEntry, CrossingEntry, HistoryEntry, Reache
 use crate::outbox::{COLUMNS as DELIVERY, delivery_row};
 use crate::outbox_rows::Delivery;
 use crate::refunds::{compensation_row, days_around, unusable};
-use crate::rows::{Generation, Place};
+use crate::rows::Place;
 use crate::session::Connection;
-use crate::{Ledger, decisions, letters, rules};
+use crate::{Ledger, decisions, letters};
 
 impl Ledger {
     /// How far any group has come in this partition, in every incarnation of its topic, the newest first.
@@ -92,17 +92,6 @@ impl Ledger {
             Ok(found.iter().map(delivery_row).collect())
         })
     }
-
-    /// The rules of a generation, also of one that is no longer in force.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn generation(&mut self, number: u64) -> Result<Option<Generation>> {
-        operation!(self, idle, run, |conn, _| async move {
-            let found = rows(conn, GENERATION, &[(number as i64).into()]).await?;
-            Ok(rules::generation(&found))
-        })
-    }
 }
 
 const REACHED: &str = "
@@ -146,10 +135,6 @@ const COMPENSATION_AT: &str =
 const CROSSINGS: &str = "
 SELECT kind, level_ppm, budget_micros, usage_ppm, spent_micros, reason, {us:created_at} FROM budget_crossings
 WHERE campaign_id = $1 AND day = {day:$2} ORDER BY created_at, level_ppm, round";
-
-const GENERATION: &str = "
-SELECT g.number, g.author, g.note, p.world, p.digest, p.params
-FROM rule_generations g LEFT JOIN rule_generation_parts p ON p.number = g.number WHERE g.number = $1 ORDER BY p.world";
 
 async fn reached<D: Dialect>(conn: &mut D, topic: &str, partition: i32) -> Result<Vec<Reached>> {
     let found = rows(conn, REACHED, &[topic.into(), i64::from(partition).into()]).await?;

@@ -30,6 +30,7 @@ mod refund_rows;
 mod refunds;
 mod replays;
 mod rows;
+mod rule_rows;
 mod rules;
 mod shape;
 mod sqlite;
@@ -63,8 +64,12 @@ pub use refund_rows::{
 };
 pub use replays::{LockedLetters, Replay, ReplayKeys};
 pub use rows::{
-    Acquired, Acquisition, AdDetails, AuditReport, Check, Generation, Keys, LockKeys, Module,
-    NearBudget, NewCampaign, Overview, Part, Place, ProgressRow, Repoint, Rows,
+    Acquired, Acquisition, AdDetails, AuditReport, Check, Keys, LockKeys, NearBudget, NewCampaign,
+    Overview, Place, ProgressRow, Repoint, Rows,
+};
+pub use rule_rows::{
+    Activated, Activation, Bad, Change, ChangeRow, FallBack, FellBack, Generation, GenerationStart,
+    Module, ModuleRow, Part, PrunePolicy, Pruned, Published, Signature, change,
 };
 pub use session::Database;
 pub use statement::{Adjustment, StatementLine, StatementRows};
@@ -260,39 +265,6 @@ impl Ledger {
             &config.group,
             repoint
         ))
-    }
-
-    /// Keeps a rule module; the same digest is the same module.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn publish(&mut self, module: &Module) -> Result<()> {
-        operation!(self, idle, run, |conn, _| sql::rules::publish(conn, module))
-    }
-
-    /// Puts rules in force and gives the number of their generation. Once this returns, no plan of an older generation
-    /// is written anywhere. Rules that are in force already keep their number.
-    ///
-    /// # Errors
-    /// `NotFound` when a module was not published.
-    pub async fn activate(&mut self, parts: &[Part], author: &str, note: &str) -> Result<u64> {
-        operation!(self, idle, run, |conn, _| sql::rules::activate(conn, parts, author, note))
-    }
-
-    /// The rules in force; `None` before the first activation.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn active(&mut self) -> Result<Option<Generation>> {
-        operation!(self, idle, run, |conn, _| sql::rules::active(conn))
-    }
-
-    /// The bytes of a published module.
-    ///
-    /// # Errors
-    /// `NotFound` when it was not published.
-    pub async fn module_bytes(&mut self, digest: &str) -> Result<Vec<u8>> {
-        operation!(self, idle, run, |conn, _| sql::rules::module_bytes(conn, digest))
     }
 
     /// Loads campaigns, replacing those with the same id.

@@ -166,36 +166,6 @@ pub struct AdDetails {
     pub bid: Option<Micros>,
 }
 
-/// A rule module to keep.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Module {
-    /// Digest of the bytes in lower-case hexadecimal.
-    pub digest: String,
-    pub world: String,
-    pub name: String,
-    pub version: String,
-    pub bytes: Vec<u8>,
-}
-
-/// One rule of a generation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Part {
-    pub world: String,
-    pub digest: String,
-    /// Parameters as JSON; two generations are the same when these texts are the same.
-    pub params: String,
-}
-
-/// A numbered set of rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Generation {
-    pub number: u64,
-    /// Sorted by world.
-    pub parts: Vec<Part>,
-    pub author: String,
-    pub note: String,
-}
-
 /// A small picture of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {

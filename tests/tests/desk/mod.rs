@@ -283,8 +283,15 @@ async fn shipped_rules(
         let digest = module.digest().to_owned();
         let (world, name) = (world.to_string(), module.description().name.clone());
         let version = module.description().version.clone();
-        let stored = Module { digest: digest.clone(), world: world.clone(), name, version, bytes };
-        ledger.publish(&stored).await.unwrap();
+        let stored = Module {
+            digest: digest.clone(),
+            world: world.clone(),
+            name,
+            version,
+            bytes,
+            ..Module::default()
+        };
+        ledger.publish(&stored, false).await.unwrap();
         parts.push(Part { world, digest, params: serde_json::to_string(params).unwrap() });
         Rule::bind(module, params).unwrap()
     };

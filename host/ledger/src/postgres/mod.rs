@@ -9,7 +9,6 @@ mod history;
 pub(crate) mod partitions;
 pub(crate) mod progress;
 pub(crate) mod read;
-pub(crate) mod rules;
 mod schema;
 mod small;
 
@@ -133,6 +132,7 @@ fn bound<'q>(sql: &'q str, args: &[Arg<'q>]) -> Query<'q, Postgres, PgArguments>
     args.iter().fold(sqlx::query(sql), |query, arg| match *arg {
         Arg::Int(value) => query.bind(value),
         Arg::Text(value) => query.bind(value),
+        Arg::Bytes(value) => query.bind(value),
     })
 }
 

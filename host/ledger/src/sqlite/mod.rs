@@ -9,7 +9,6 @@ mod history;
 pub(crate) mod progress;
 pub(crate) mod read;
 mod record;
-pub(crate) mod rules;
 mod schema;
 
 use sqlx::query::Query;
@@ -128,6 +127,7 @@ fn bound<'q>(sql: &'q str, args: &[Arg<'q>]) -> Query<'q, Sqlite, SqliteArgument
     args.iter().fold(sqlx::query(sql), |query, arg| match *arg {
         Arg::Int(value) => query.bind(value),
         Arg::Text(value) => query.bind(value),
+        Arg::Bytes(value) => query.bind(value),
     })
 }
 

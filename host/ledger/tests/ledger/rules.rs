@@ -1,6 +1,6 @@
 //! Rule modules, generations and the moment at which they change.
 
-use tollgate_ledger::{LedgerError, Part};
+use tollgate_ledger::{LedgerError, Part, Published};
 
 use crate::support::plans::{Batch, click};
 use crate::support::{Kind, Site, acquire, module, part};
@@ -26,7 +26,7 @@ async fn a_generation_is_numbered_once(kind: Kind) {
     assert_eq!(ledger.activate(&two, "ann", "").await.unwrap_err().code(), "NOT_ALLOWED");
     assert_eq!(ledger.active().await.unwrap().unwrap().number, 4);
 
-    ledger.publish(&module("d1")).await.unwrap();
+    assert_eq!(ledger.publish(&module("d1"), false).await.unwrap(), Published::Known);
     assert_eq!(ledger.module_bytes("d1").await.unwrap(), b"d1");
     assert_eq!(ledger.module_bytes("d9").await.unwrap_err().code(), "NOT_FOUND");
 }

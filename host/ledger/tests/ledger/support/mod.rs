@@ -76,7 +76,7 @@ impl Site {
         ledger.put_balance("advertiser_0", Micros(1_000_000_000)).await.unwrap();
         ledger.put_balance("advertiser_1", Micros(0)).await.unwrap();
         for digest in ["d1", "d2"] {
-            ledger.publish(&module(digest)).await.unwrap();
+            ledger.publish(&module(digest), false).await.unwrap();
         }
         assert_eq!(ledger.activate(&[part("d1")], "tester", "first").await.unwrap(), 1);
         let offsets = [(0, 0), (1, 0), (2, 0), (3, 0)];
@@ -212,6 +212,7 @@ pub(crate) fn module(digest: &str) -> Module {
         name: "pricing".into(),
         version: "1.0.0".into(),
         bytes: digest.as_bytes().to_vec(),
+        ..Module::default()
     }
 }
 
