@@ -90,7 +90,8 @@ pub(crate) fn admit(
 
 /// Compiles what was scanned, and asks it what it is; nothing of that is judged yet.
 fn load(shared: &Arc<Shared>, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
-    let component = Component::from_binary(&shared.wasm, bytes)
+    let component = shared
+        .compile(bytes)
         .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
     check_imports(shared, &component)?;
     check_exports(shared, &component, world)?;

@@ -1,14 +1,17 @@
 //! The engine: one compiler, one pool of instances and one ticking thread for all rules of a process.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tollgate_domain::rule::World;
+use wasmtime::component::Component;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
 
 use crate::admission::{self, AdmissionError, Survey};
+use crate::cache::{Cache, CacheError};
 use crate::interpreted;
 use crate::limits::EngineLimits;
 use crate::module::Module;
@@ -60,6 +63,7 @@ pub(crate) struct Shared {
     /// Whether its modules bring an interpreter along.
     pub(crate) interprets: bool,
     pooled: bool,
+    cache: OnceLock<Cache>,
     _ticker: Ticker,
 }
 
@@ -71,7 +75,16 @@ impl Shared {
         pooled: bool,
     ) -> Result<Self, EngineError> {
         let ticker = Ticker::start(&wasm, limits.backstop_ms).map_err(EngineError::Thread)?;
-        Ok(Self { wasm, limits, interprets, pooled, _ticker: ticker })
+        let cache = OnceLock::new();
+        Ok(Self { wasm, limits, interprets, pooled, cache, _ticker: ticker })
+    }
+
+    /// Machine code of a module that was scanned.
+    pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        match self.cache.get() {
+            Some(cache) => cache.component(&self.wasm, bytes),
+            None => Component::from_binary(&self.wasm, bytes),
+        }
     }
 }
 
@@ -108,6 +121,26 @@ impl Engine {
         };
         let interpreted = interpreted::shared(&limits)?;
         Ok(Self { shared: Arc::new(Shared::new(wasm, limits, false, pooled)?), interpreted })
+    }
+
+    /// Keeps compiled modules in a private folder from now on, and takes them from there.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or others can write to it.
+    pub fn keep_compiled(&self, folder: &Path) -> Result<(), CacheError> {
+        for shared in std::iter::once(&self.shared).chain(&self.interpreted) {
+            // A second folder changes nothing: the first one is in use.
+            drop(shared.cache.set(Cache::open(folder)?));
+        }
+        Ok(())
+    }
+
+    /// Modules that were found compiled, and modules that were not; zeros when they are not kept.
+    #[must_use]
+    pub fn compiled_counts(&self) -> (u64, u64) {
+        let counts = |shared: &Arc<Shared>| shared.cache.get().map_or((0, 0), Cache::counts);
+        let all = std::iter::once(&self.shared).chain(&self.interpreted).map(counts);
+        all.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
     }
 
     /// Judges a module of `world`, compiles it and asks it what it is.

@@ -10,6 +10,7 @@
 
 mod admission;
 mod bindings;
+mod cache;
 mod convert;
 mod engine;
 mod interpreted;
@@ -22,10 +23,11 @@ mod rule;
 mod stats;
 
 pub use admission::{AdmissionError, Survey};
+pub use cache::CacheError;
 pub use engine::{Compiler, Engine, EngineError};
 pub use interpreted::InterpretedLimits;
 pub use limits::EngineLimits;
-pub use module::Module;
+pub use module::{Module, digest};
 pub use notifier::Notifier;
 pub use profile::{Profile, Question};
 pub use refunder::Refunder;

@@ -68,7 +68,8 @@ impl std::fmt::Debug for Module {
 }
 
 /// SHA-256 of `bytes`, in lower-case hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let halves =
         |byte: u8| [byte >> 4, byte & 15].map(|half| char::from(DIGITS[usize::from(half)]));
