@@ -17,6 +17,8 @@ use tollgate_stream::{Lanes, PartitionStatus, Status};
 
 use crate::metrics::Metric;
 use crate::pipeline::stats::{Figures, Latency, NearBudget, RuleCost, Stats};
+use crate::rules::RuleLoader;
+use crate::rules::board::RulePage;
 use crate::watch::{Board, WatchPage};
 
 /// What the pages are made from.
@@ -24,6 +26,7 @@ pub struct Admin {
     pub prometheus: PrometheusHandle,
     pub stats: Arc<Stats>,
     pub board: Arc<Board>,
+    pub loader: Arc<RuleLoader>,
     /// Becomes `Some` once the host has started.
     pub lanes: watch::Receiver<Option<Arc<Lanes>>>,
 }
@@ -39,6 +42,7 @@ struct StatusPage {
     latency_ms: Latency,
     refund_latency_ms: Latency,
     rules: std::collections::BTreeMap<&'static str, RuleCost>,
+    generation_in_force: RulePage,
     near_budget: Vec<NearBudget>,
     watch: WatchPage,
     lag: i64,
@@ -94,7 +98,7 @@ async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
     if let Some(status) = &status {
         publish(status);
     }
-    admin.prometheus.render() + &admin.board.metrics()
+    admin.prometheus.render() + &admin.board.metrics() + &admin.loader.costs.metrics()
 }
 
 async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
@@ -108,6 +112,7 @@ async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
         latency_ms: admin.stats.latency(),
         refund_latency_ms: admin.stats.refund_latency(),
         rules: admin.stats.rule_costs(),
+        generation_in_force: admin.loader.board.page(),
         near_budget: admin.stats.near_budget(),
         watch: admin.board.page(),
         lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
@@ -127,6 +132,7 @@ impl Admin {
             waiting.push("the ledger is not available".to_owned());
         }
         waiting.extend(self.board.complaints());
+        waiting.extend(self.loader.board.complaint());
         let Some(status) = status else {
             waiting.push("the host is starting".to_owned());
             return waiting;

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use metrics::counter;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tollgate_domain::batch::Resolved;
 use tollgate_domain::book::{Book, Campaign};
 use tollgate_domain::day::Day;
 use tollgate_domain::decide::{Context, look};
 use tollgate_domain::fence::FenceLimits;
+use tollgate_domain::rule::{Fault, World};
 use tollgate_ledger::{Keys, Ledger, LedgerConfig, LedgerError};
 
 use crate::metrics::Metric;
@@ -24,6 +25,7 @@ use crate::pipeline::hints::{Hints, Wanted};
 use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::{note_crossings, remember};
 use crate::reach;
+use crate::rules::faults::{self, Leave};
 use crate::rules::{ActiveRules, RuleLoader};
 
 /// A change may be committed later than it is dated: mostly not much, and never more than a statement may take. So every
@@ -41,6 +43,8 @@ const SEEN_MAX: usize = 1_000_000;
 /// Everything that looking needs.
 pub struct LookParts {
     pub ledger: LedgerConfig,
+    /// Name of this host, for those who look at the ledger.
+    pub owner: String,
     pub loader: Arc<RuleLoader>,
     pub rules: ActiveRules,
     pub hints: Hints,
@@ -58,6 +62,8 @@ type Seen = (i64, Day, u64);
 struct Looker {
     parts: LookParts,
     ledger: Ledger,
+    /// The generation in force, as soon as this host has loaded it.
+    loaded: watch::Receiver<u64>,
     seen: HashMap<Arc<str>, Seen>,
     /// The database's present at the last look, and when the last one was that went back far.
     looked_us: Option<i64>,
@@ -71,7 +77,8 @@ pub async fn run(parts: LookParts, stop: CancellationToken) {
     let opened = reach::ledger(&parts.ledger, parts.period, "looks");
     let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
     let (seen, thorough) = (HashMap::new(), Instant::now());
-    let mut looker = Looker { parts, ledger, seen, looked_us: None, thorough };
+    let loaded = parts.loader.board.loaded();
+    let mut looker = Looker { parts, ledger, loaded, seen, looked_us: None, thorough };
     // A turn is never cut short, because an operation that is dropped halfway costs the connection.
     while !stop.is_cancelled() {
         if let Err(error) = looker.turn().await {
@@ -86,6 +93,10 @@ pub async fn run(parts: LookParts, stop: CancellationToken) {
 
 impl Looker {
     async fn turn(&mut self) -> anyhow::Result<()> {
+        // Other rules may see a campaign otherwise, also when nothing else has changed.
+        if *self.loaded.borrow() > self.parts.rules.generation {
+            self.reload().await?;
+        }
         let is_thorough = self.thorough.elapsed() >= THOROUGH_EVERY;
         let overlap_us = if is_thorough { OVERLAP_US_MAX } else { OVERLAP_US };
         let since_us = self.looked_us.map_or(0, |looked_us| looked_us - overlap_us);
@@ -139,12 +150,38 @@ impl Looker {
             // Somebody else was faster; the next look sees what they have done.
             Err(LedgerError::Stale(_)) => Ok(false),
             Err(LedgerError::GenerationChanged { .. }) => {
-                let rules = self.parts.loader.load_active(&mut self.ledger).await;
-                self.parts.rules = rules.context("the active rules cannot be loaded")?;
+                self.reload().await?;
                 Ok(false)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        let rules = self.parts.loader.load_active(&mut self.ledger).await;
+        self.parts.rules = rules.context("the active rules cannot be loaded")?;
+        Ok(())
+    }
+
+    /// Counts what the look has cost, and leaves rules that fail too often.
+    async fn judge_rules(&mut self, first_fault: Option<&Fault>) -> Result<(), LedgerError> {
+        let LookParts { loader, rules, stats, owner, wake, .. } = &mut self.parts;
+        let generation = rules.generation;
+        for rule in rules.set.rules_mut() {
+            let (world, calls) = loader.costs.called(generation, rule);
+            stats.called(world, &calls);
+            if let (World::Threshold, Some(fault)) = (world, first_fault) {
+                loader.costs.failed(generation, rule, fault.code, 1);
+            }
+        }
+        let Some(fault) = first_fault else { return Ok(()) };
+        if let Some(faults) = loader.faults.note(generation, 1) {
+            let fault = fault.to_string();
+            let wish = Leave { generation, faults, fault: &fault, actor: owner };
+            faults::leave(&loader.faults, &mut self.ledger, &wish).await?;
+            wake.notify_one();
+        }
+        Ok(())
     }
 
     /// Decides and writes; nothing is written when nothing is due.
@@ -176,9 +213,11 @@ impl Looker {
             .map_err(|error| LedgerError::Unexpected(error.to_string()))?;
         let plan = decision.plan;
         parts.stats.faulted(decision.faults);
-        if let Some(fault) = decision.first_fault {
+        if let Some(fault) = &decision.first_fault {
             tracing::warn!(code = fault.code.as_str(), %fault, "a rule failed at a look");
         }
+        self.judge_rules(decision.first_fault.as_ref()).await?;
+        let parts = &self.parts;
         if plan.outbox.is_empty() && plan.days.is_empty() && plan.statuses.is_empty() {
             return Ok(());
         }

@@ -45,7 +45,10 @@ pub enum Metric {
     RuleRows,
     RuleFuel,
     RuleNanoseconds,
+    RuleAnswers,
+    RuleFailures,
     RuleFaults,
+    RulesRefused,
     RedisLookups,
     RedisBreakerOpen,
     KafkaLag,
@@ -64,7 +67,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 53] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -105,7 +108,10 @@ impl Metric {
         Self::RuleRows,
         Self::RuleFuel,
         Self::RuleNanoseconds,
+        Self::RuleAnswers,
+        Self::RuleFailures,
         Self::RuleFaults,
+        Self::RulesRefused,
         Self::RedisLookups,
         Self::RedisBreakerOpen,
         Self::KafkaLag,
@@ -160,7 +166,10 @@ impl Metric {
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
             Self::RuleNanoseconds => "tollgate_rule_nanoseconds_total",
+            Self::RuleAnswers => "tollgate_rule_answers_total",
+            Self::RuleFailures => "tollgate_rule_failures_total",
             Self::RuleFaults => "tollgate_rule_faults_total",
+            Self::RulesRefused => "tollgate_rules_refused_total",
             Self::RedisLookups => "tollgate_redis_lookups_total",
             Self::RedisBreakerOpen => "tollgate_redis_breaker_open",
             Self::KafkaLag => "tollgate_kafka_consumer_lag",
@@ -306,16 +315,39 @@ impl Metric {
                 Unit::Count,
                 "duplicates of clicks in ppm, the highest only (labels scope: advertiser, campaign; id; window), on the host that watches",
             ),
-            Self::RuleCalls => (Counter, Unit::Count, "calls of rules (label world)"),
-            Self::RuleRows => (Counter, Unit::Count, "rows given to rules (label world)"),
-            Self::RuleFuel => (Counter, Unit::Count, "fuel used by rules (label world)"),
-            Self::RuleNanoseconds => {
-                (Counter, Unit::Nanoseconds, "time spent in rules, instance included (label world)")
+            Self::RuleCalls => (
+                Counter,
+                Unit::Count,
+                "calls of rules (labels world, rule, version, generation: the newest only)",
+            ),
+            Self::RuleRows => {
+                (Counter, Unit::Count, "rows given to rules: clicks, for pricing (labels as calls)")
             }
+            Self::RuleFuel => (Counter, Unit::Count, "fuel used by rules (labels as calls)"),
+            Self::RuleNanoseconds => (
+                Counter,
+                Unit::Nanoseconds,
+                "time spent in rules, instance included (labels as calls)",
+            ),
+            Self::RuleAnswers => (
+                Counter,
+                Unit::Count,
+                "answers of rules, also those of a batch that is tried again (labels as calls, and reason)",
+            ),
+            Self::RuleFailures => (
+                Counter,
+                Unit::Count,
+                "clicks, compensations, happenings and looks that a rule has failed on (labels as calls, and code: RULE_TRAP, RULE_OUT_OF_FUEL, FENCE_BREACH and so on)",
+            ),
             Self::RuleFaults => (
                 Counter,
                 Unit::Count,
                 "failed calls of rules, before and while searching the poison click",
+            ),
+            Self::RulesRefused => (
+                Counter,
+                Unit::Count,
+                "generations and folders of rules that this host refused to load (label code)",
             ),
             Self::RedisLookups => (
                 Counter,

@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tollgate_domain::dead::Rejection;
 use tollgate_domain::decide::after_refund;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::refund::{self, RefundFacts, RefundLimits, RefundPlan};
-use tollgate_domain::rule::{RuleError, World};
+use tollgate_domain::rule::RuleError;
 use tollgate_domain::transcript::{Failure, Transcript};
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, WaitingCompensation};
 
@@ -23,6 +24,7 @@ use crate::pipeline::stats::Stats;
 use crate::pipeline::writer::note_crossings;
 use crate::reach;
 use crate::records::{self, RecordEncoder};
+use crate::rules::faults::{self, Leave};
 use crate::rules::{ActiveRefunder, RuleLoader};
 
 /// Compensations of one turn at most.
@@ -35,6 +37,8 @@ const DOUBLINGS_MAX: u32 = 4;
 /// Everything that settling needs.
 pub struct RefundParts {
     pub ledger: LedgerConfig,
+    /// Name of this host, for those who look at the ledger.
+    pub owner: String,
     pub loader: Arc<RuleLoader>,
     pub rule: ActiveRefunder,
     pub limits: RefundLimits,
@@ -97,15 +101,15 @@ impl Settler {
     /// # Errors
     /// The ledger or the rule could not be asked; nothing was written.
     pub async fn settle(&mut self, compensation: &WaitingCompensation) -> anyhow::Result<()> {
-        let settled = self.try_settle(compensation).await;
+        let mut settled = self.try_settle(compensation).await;
+        while let Err(SettleError::Ledger(LedgerError::GenerationChanged { .. })) = settled {
+            let rule = self.parts.loader.load_refunder(&mut self.ledger).await;
+            self.parts.rule = rule.context("the active refund rule cannot be loaded")?;
+            settled = self.try_settle(compensation).await;
+        }
         match settled {
             // Another host was faster, or somebody has changed what it was decided on; the next turn sees it.
             Ok(()) | Err(SettleError::Ledger(LedgerError::Stale(_))) => Ok(()),
-            Err(SettleError::Ledger(LedgerError::GenerationChanged { .. })) => {
-                let rule = self.parts.loader.load_refunder(&mut self.ledger).await;
-                self.parts.rule = rule.context("the active refund rule cannot be loaded")?;
-                Ok(())
-            }
             Err(SettleError::Ledger(error)) => Err(error.into()),
             Err(SettleError::Rule(error)) => {
                 self.ledger.rollback().await?;
@@ -149,6 +153,24 @@ impl Settler {
         if plan.state != refund::state::WAITING {
             self.after_commit(&plan, waiting);
         }
+        self.judge_rule(&plan).await?;
+        Ok(())
+    }
+
+    /// Leaves rules that fail too often.
+    async fn judge_rule(&mut self, plan: &RefundPlan) -> Result<(), LedgerError> {
+        let RefundParts { loader, rule, outbox, owner, .. } = &mut self.parts;
+        let generation = rule.generation;
+        let Some(dead) = plan.dead.as_ref().filter(|dead| dead.rejection.code.is_rules()) else {
+            return Ok(());
+        };
+        let Rejection { code, sentence, .. } = &dead.rejection;
+        loader.costs.failed(generation, rule.refunder.rule_mut(), *code, 1);
+        if let Some(faults) = loader.faults.note(generation, 1) {
+            let wish = Leave { generation, faults, fault: sentence, actor: owner };
+            faults::leave(&loader.faults, &mut self.ledger, &wish).await?;
+            outbox.notify_one();
+        }
         Ok(())
     }
 
@@ -181,10 +203,11 @@ impl Settler {
     fn after_commit(&mut self, plan: &RefundPlan, waiting: &WaitingCompensation) {
         let latency_us = host_us() - waiting.row.event.occurred_at_us;
         self.parts.stats.settled(plan, latency_us);
-        let calls = self.parts.rule.refunder.take_stats();
-        self.parts.stats.called(World::Refund, &calls);
-        for (world, calls) in self.parts.rule.set.take_stats() {
-            self.parts.stats.called(world, &calls);
+        let RefundParts { loader, rule, stats, .. } = &mut self.parts;
+        let ActiveRefunder { refunder, set, generation } = rule;
+        for rule in std::iter::once(refunder.rule_mut()).chain(set.rules_mut()) {
+            let (world, calls) = loader.costs.called(*generation, rule);
+            stats.called(world, &calls);
         }
         note_crossings(&plan.crossings);
         if !plan.outbox.is_empty() {

@@ -60,8 +60,12 @@ struct Relay {
 pub async fn run(parts: RelayParts, stop: CancellationToken) {
     let opened = reach::ledger(&parts.ledger, PAUSE_MAX, "relay");
     let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
-    let wording =
-        Wording::new(Arc::clone(&parts.routes), Arc::clone(&parts.loader), &parts.settings);
+    let wording = Wording::new(
+        Arc::clone(&parts.routes),
+        Arc::clone(&parts.loader),
+        &parts.owner,
+        &parts.settings,
+    );
     let sender = Sender::new(Arc::clone(&parts.routes), Arc::clone(&parts.stats), &parts.settings);
     let mut relay = Relay { parts, ledger, wording, sender, led: None, tidied: None };
     relay.relay(&stop).await;

@@ -1,24 +1,40 @@
-//! The active rules: from the folder into the ledger, and from the ledger into the engine.
+//! The rules in force: from a folder into the ledger, and from the ledger into the engine.
+
+pub mod board;
+pub mod costs;
+pub mod faults;
+pub mod folder;
+pub mod signatures;
+pub mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 use tollgate_domain::rule::World;
 use tollgate_engine::{
-    AdmissionError, Engine, EngineLimits, InterpretedLimits, Module, Notifier, Refunder, Rule,
-    RuleSet,
+    AdmissionError, BindError, Engine, EngineLimits, InterpretedLimits, Module, Notifier, Refunder,
+    Rule, RuleSet,
 };
-use tollgate_ledger::{self as ledger, Ledger};
+use tollgate_ledger::{Generation, Ledger, LedgerError, Signature};
 
 use crate::config::Config;
 
+use board::{ModuleLine, RuleBoard, Trouble};
+use costs::RuleCosts;
+use faults::FaultWindow;
+use signatures::{SignatureError, Trust};
+
 /// Worlds that a generation must have.
-const WORLDS: [World; 4] = World::ALL;
+pub const WORLDS: [World; 4] = World::ALL;
 
 /// Admitted modules remembered at most.
 const ADMITTED_MAX: usize = 32;
+
+/// Pause between attempts to load rules that cannot be loaded.
+const LOAD_PAUSE: Duration = Duration::from_millis(200);
 
 /// Rules of one generation, ready to be asked.
 pub struct ActiveRules {
@@ -42,23 +58,88 @@ pub struct ActiveRefunder {
 /// Loads rules. Safe to share; everyone owns what they load.
 pub struct RuleLoader {
     engine: Engine,
+    trust: Trust,
     /// Modules by world and digest, because several parts of the host load the same.
     admitted: Mutex<HashMap<(World, String), Module>>,
+    /// Held while a module is compiled, so that two parts of the host do not compile the same one.
+    compiling: Mutex<()>,
+    pub board: RuleBoard,
+    pub costs: RuleCosts,
+    pub faults: FaultWindow,
 }
 
-/// A module of the folder with the parameters of the configuration.
-pub struct FolderRule {
-    pub module: Module,
-    pub bytes: Vec<u8>,
-    pub params: BTreeMap<String, Vec<String>>,
+/// Why rules cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(
+        "no rules are in force; run `tollgate rule activate`, or `tollgate run --rules DIR` once"
+    )]
+    NoneActive,
+    #[error("it has no {0} rule; activate one")]
+    Incomplete(World),
+    #[error("the {world} module {digest} is refused: {error}")]
+    Refused { world: World, digest: String, error: AdmissionError },
+    #[error(
+        "the bytes of module {digest} in the ledger have the digest {found}; publish it again from its file"
+    )]
+    Damaged { digest: String, found: String },
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("its parameters cannot be read: {0}")]
+    Params(String),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl LoadError {
+    /// Stable code of the error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code(),
+            Self::NoneActive => "NO_RULES",
+            Self::Incomplete(_) => "GENERATION_INCOMPLETE",
+            Self::Refused { error, .. } => error.code(),
+            Self::Damaged { .. } => "MODULE_DAMAGED",
+            Self::Signature(error) => error.code(),
+            Self::Params(_) => "BAD_PARAMETERS",
+            Self::Bind(error) => error.code(),
+        }
+    }
+
+    /// Whether the ledger has to be opened again.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_outage())
+    }
+
+    /// Whether the rules themselves are to blame, and not the way to them.
+    #[must_use]
+    pub fn is_about_rules(&self) -> bool {
+        !matches!(self, Self::Ledger(error) if !matches!(error, LedgerError::NotFound(_)))
+    }
 }
 
 impl RuleLoader {
     /// # Errors
-    /// The engine cannot run on this machine.
+    /// The engine cannot run on this machine, or the folder of compiled modules cannot be used.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let rules = &config.rules;
         let engine = Engine::new(engine_limits(config)).context("the rule engine cannot start")?;
-        Ok(Self { engine, admitted: Mutex::default() })
+        if !rules.cache_dir.is_empty() {
+            engine.keep_compiled(Path::new(&rules.cache_dir)).context("rules.cache_dir")?;
+        }
+        Ok(Self {
+            engine,
+            trust: Trust::new(rules),
+            admitted: Mutex::default(),
+            compiling: Mutex::default(),
+            board: RuleBoard::default(),
+            costs: RuleCosts::default(),
+            faults: FaultWindow::new(rules),
+        })
     }
 
     /// The engine that admits and runs rules.
@@ -67,68 +148,17 @@ impl RuleLoader {
         &self.engine
     }
 
-    /// Reads and admits the folder's modules and checks the configured parameters.
-    ///
-    /// # Errors
-    /// Every module that is missing or refused and every parameter that is wrong, in one text.
-    pub fn read_folder(&self, config: &Config) -> anyhow::Result<Vec<FolderRule>> {
-        let mut found = Vec::new();
-        let mut problems = Vec::new();
-        for world in WORLDS {
-            match self.read_module(config, world) {
-                Ok(rule) => {
-                    if let Err(errors) = rule.module.description().bind(&rule.params) {
-                        problems
-                            .extend(errors.iter().map(|error| format!("rules.{world}: {error}")));
-                    }
-                    found.push(rule);
-                }
-                Err(error) => problems.push(format!("{error:#}")),
-            }
-        }
-        if problems.is_empty() {
-            return Ok(found);
-        }
-        bail!("the rules cannot be used:\n  {}", problems.join("\n  "))
-    }
-
-    /// Publishes the folder's modules and makes them the active generation, unless they are it already.
-    ///
-    /// # Errors
-    /// The ledger did not answer.
-    pub async fn activate(
-        &self,
-        ledger: &mut Ledger,
-        rules: &[FolderRule],
-        author: &str,
-    ) -> Result<u64, ledger::LedgerError> {
-        let mut parts = Vec::new();
-        for rule in rules {
-            let description = rule.module.description();
-            ledger
-                .publish(&ledger::Module {
-                    digest: rule.module.digest().to_owned(),
-                    world: rule.module.world().to_string(),
-                    name: description.name.clone(),
-                    version: description.version.clone(),
-                    bytes: rule.bytes.clone(),
-                })
-                .await?;
-            parts.push(ledger::Part {
-                world: rule.module.world().to_string(),
-                digest: rule.module.digest().to_owned(),
-                params: serde_json::to_string(&rule.params).unwrap_or_default(),
-            });
-        }
-        parts.sort();
-        ledger.activate(&parts, author, "from the rules folder").await
+    /// Whose signatures count here.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Loads what the ledger says is active.
     ///
     /// # Errors
-    /// The ledger did not answer, nothing is active, or a module is no longer admitted.
-    pub async fn load_active(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRules> {
+    /// The ledger did not answer, nothing is active, or a module must not be used here.
+    pub async fn load_active(&self, ledger: &mut Ledger) -> Result<ActiveRules, LoadError> {
         let active = active(ledger).await?;
         let set = self.load_set(ledger, &active).await?;
         Ok(ActiveRules { set, generation: active.number })
@@ -138,7 +168,7 @@ impl RuleLoader {
     ///
     /// # Errors
     /// As `load_active`.
-    pub async fn load_notifier(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveNotifier> {
+    pub async fn load_notifier(&self, ledger: &mut Ledger) -> Result<ActiveNotifier, LoadError> {
         let active = active(ledger).await?;
         let rule = self.load_part(ledger, &active, World::Notification).await?;
         Ok(ActiveNotifier { notifier: Notifier::new(rule)?, generation: active.number })
@@ -148,7 +178,7 @@ impl RuleLoader {
     ///
     /// # Errors
     /// As `load_active`.
-    pub async fn load_refunder(&self, ledger: &mut Ledger) -> anyhow::Result<ActiveRefunder> {
+    pub async fn load_refunder(&self, ledger: &mut Ledger) -> Result<ActiveRefunder, LoadError> {
         let active = active(ledger).await?;
         let refunder = self.load_refunder_of(ledger, &active).await?;
         let set = self.load_set(ledger, &active).await?;
@@ -158,12 +188,12 @@ impl RuleLoader {
     /// Loads the rules of a generation that charge clicks, whether it is in force or not.
     ///
     /// # Errors
-    /// The ledger did not answer, or a module is no longer admitted.
+    /// The ledger did not answer, or a module must not be used here.
     pub async fn load_set(
         &self,
         ledger: &mut Ledger,
-        generation: &ledger::Generation,
-    ) -> anyhow::Result<RuleSet> {
+        generation: &Generation,
+    ) -> Result<RuleSet, LoadError> {
         let pricing = self.load_part(ledger, generation, World::Pricing).await?;
         let threshold = self.load_part(ledger, generation, World::Threshold).await?;
         Ok(RuleSet::new(pricing, threshold)?)
@@ -176,72 +206,175 @@ impl RuleLoader {
     pub async fn load_refunder_of(
         &self,
         ledger: &mut Ledger,
-        generation: &ledger::Generation,
-    ) -> anyhow::Result<Refunder> {
+        generation: &Generation,
+    ) -> Result<Refunder, LoadError> {
         Ok(Refunder::new(self.load_part(ledger, generation, World::Refund).await?)?)
+    }
+
+    /// Loads the generation in force in all its worlds, so that whoever needs it finds it compiled, and puts it on the
+    /// board, or the reason why it cannot be loaded.
+    ///
+    /// # Errors
+    /// As `load_active`.
+    pub async fn prepare(&self, ledger: &mut Ledger) -> Result<u64, LoadError> {
+        let generation = active(ledger).await?;
+        let mut modules = Vec::new();
+        for world in WORLDS {
+            match self.load_part(ledger, &generation, world).await {
+                Ok(rule) => modules.push(ModuleLine::of(rule.module())),
+                Err(error) => {
+                    self.note(generation.number, &error);
+                    return Err(error);
+                }
+            }
+        }
+        self.board.set_active(&generation, modules);
+        Ok(generation.number)
+    }
+
+    /// Does not give up: a generation that cannot be loaded here is waited out until another one is in force, and a ledger
+    /// that is away until it is back.
+    pub async fn patiently<T>(
+        &self,
+        ledger: &mut Ledger,
+        load: impl AsyncFn(&mut Ledger) -> Result<T, LoadError>,
+    ) -> T {
+        loop {
+            let error = match load(ledger).await {
+                Ok(loaded) => return loaded,
+                Err(error) => error,
+            };
+            tracing::error!(code = error.code(), %error, "the rules in force cannot be loaded; trying again");
+            tokio::time::sleep(LOAD_PAUSE).await;
+            if error.is_outage()
+                && let Err(error) = ledger.reopen().await
+            {
+                tracing::warn!(%error, "the ledger cannot be opened; trying again");
+            }
+        }
+    }
+
+    /// Admits a module of a file; its world is the one that it exports.
+    ///
+    /// # Errors
+    /// It is a rule of no world, or refused.
+    pub fn admit_any(&self, bytes: &[u8]) -> Result<Module, AdmissionError> {
+        let mut refused = None;
+        for world in WORLDS {
+            match self.admit(world, bytes) {
+                Err(error @ AdmissionError::WrongWorld { .. }) => refused = Some(error),
+                outcome => return outcome,
+            }
+        }
+        Err(refused.unwrap_or_else(|| AdmissionError::NotAComponent("it has no world".into())))
+    }
+
+    /// Admits a module and remembers it.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
+        let digest = tollgate_engine::digest(bytes);
+        let _compiling = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = self.remembered(world, &digest) {
+            return Ok(module);
+        }
+        let module = self.engine.admit(world, bytes)?;
+        let mut admitted = self.admitted();
+        if admitted.len() >= ADMITTED_MAX {
+            admitted.clear();
+        }
+        admitted.insert((world, digest), module.clone());
+        Ok(module)
+    }
+
+    fn note(&self, generation: u64, error: &LoadError) {
+        if !error.is_about_rules() {
+            return;
+        }
+        let (code, sentence) = (error.code(), error.to_string());
+        if self.board.set_trouble(Trouble { generation, code, sentence }) {
+            self.costs.refused(code);
+            tracing::error!(generation, code, %error, "the rules in force cannot be loaded here");
+        }
     }
 
     async fn load_part(
         &self,
         ledger: &mut Ledger,
-        active: &ledger::Generation,
+        generation: &Generation,
         world: World,
-    ) -> anyhow::Result<Rule> {
-        let part = active.parts.iter().find(|part| part.world == world.as_str());
-        let part =
-            part.ok_or_else(|| anyhow!("generation {} has no {world} rule", active.number))?;
-        let module = match self.remembered(world, &part.digest) {
-            Some(module) => module,
-            None => {
-                let bytes = ledger.module_bytes(&part.digest).await?;
-                self.admit(world, &bytes).with_context(|| {
-                    format!("generation {}: module {} is not admitted", active.number, part.digest)
-                })?
-            }
-        };
+    ) -> Result<Rule, LoadError> {
+        let part = generation.parts.iter().find(|part| part.world == world.as_str());
+        let part = part.ok_or(LoadError::Incomplete(world))?;
+        let module = self.load_module(ledger, world, &part.digest).await?;
         let params: BTreeMap<String, Vec<String>> = serde_json::from_str(&part.params)
-            .with_context(|| format!("parameters of generation {}", active.number))?;
-        Rule::bind(module, &params).with_context(|| format!("generation {}", active.number))
+            .map_err(|error| LoadError::Params(error.to_string()))?;
+        Ok(Rule::bind(module, &params)?)
+    }
+
+    /// A published module, judged as this host judges: what another host has taken may be refused here.
+    ///
+    /// # Errors
+    /// It is not there, damaged, not signed as it has to be, or refused.
+    pub async fn load_module(
+        &self,
+        ledger: &mut Ledger,
+        world: World,
+        digest: &str,
+    ) -> Result<Module, LoadError> {
+        if let Some(module) = self.remembered(world, digest) {
+            return Ok(module);
+        }
+        let (row, bytes) = ledger.module(digest).await?;
+        let found = tollgate_engine::digest(&bytes);
+        if found != digest {
+            return Err(LoadError::Damaged { digest: digest.to_owned(), found });
+        }
+        let module = self.admit_signed(world, &bytes, row.signature.as_ref())?;
+        Ok(module)
+    }
+
+    /// Admits a module whose signature is as it has to be here.
+    ///
+    /// # Errors
+    /// It is refused, or its signature is.
+    pub fn admit_signed(
+        &self,
+        world: World,
+        bytes: &[u8],
+        signature: Option<&Signature>,
+    ) -> Result<Module, LoadError> {
+        let module = self.admit(world, bytes).map_err(|error| {
+            let digest = tollgate_engine::digest(bytes);
+            LoadError::Refused { world, digest, error }
+        })?;
+        if let Err(error) = self.trust.check(&module, signature) {
+            // It must not be found as if it had been accepted.
+            self.admitted().remove(&(world, module.digest().to_owned()));
+            return Err(error.into());
+        }
+        Ok(module)
     }
 
     fn remembered(&self, world: World, digest: &str) -> Option<Module> {
         self.admitted().get(&(world, digest.to_owned())).cloned()
     }
 
-    fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
-        let module = self.engine.admit(world, bytes)?;
-        let mut admitted = self.admitted();
-        if admitted.len() >= ADMITTED_MAX {
-            admitted.clear();
-        }
-        admitted.insert((world, module.digest().to_owned()), module.clone());
-        Ok(module)
-    }
-
     fn admitted(&self) -> MutexGuard<'_, HashMap<(World, String), Module>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn read_module(&self, config: &Config, world: World) -> anyhow::Result<FolderRule> {
-        let path = Path::new(&config.rules.dir).join(format!("{world}.wasm"));
-        let bytes = std::fs::read(&path).with_context(|| {
-            format!(
-                "{}: cannot be read; `cargo xtask rules` builds the shipped rules",
-                path.display()
-            )
-        })?;
-        let module = self
-            .admit(world, &bytes)
-            .map_err(|error| anyhow!("{}: {} ({})", path.display(), error, error.code()))?;
-        let rules = &config.rules;
-        let given = match world {
-            World::Pricing => rules.pricing.iter(),
-            World::Threshold => rules.threshold.iter(),
-            World::Notification => rules.notification.iter(),
-            World::Refund => rules.refund.iter(),
-        };
-        let params = given.map(|(name, text)| (name.clone(), text.0.clone())).collect();
-        Ok(FolderRule { module, bytes, params })
+impl ModuleLine {
+    fn of(module: &Module) -> Self {
+        let description = module.description();
+        Self {
+            world: module.world().to_string(),
+            name: description.name.clone(),
+            version: description.version.clone(),
+            digest: module.digest().to_owned(),
+        }
     }
 }
 
@@ -265,7 +398,6 @@ pub(crate) fn engine_limits(config: &Config) -> EngineLimits {
     }
 }
 
-async fn active(ledger: &mut Ledger) -> anyhow::Result<ledger::Generation> {
-    let active = ledger.active().await?;
-    active.ok_or_else(|| anyhow!("no rule generation is active; run `tollgate run`"))
+async fn active(ledger: &mut Ledger) -> Result<Generation, LoadError> {
+    ledger.active().await?.ok_or(LoadError::NoneActive)
 }

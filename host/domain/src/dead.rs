@@ -114,6 +114,19 @@ impl Code {
         Self::ALL.into_iter().find(|code| code.as_str() == name)
     }
 
+    /// Whether a rule has failed at the event.
+    #[must_use]
+    pub fn is_rules(self) -> bool {
+        matches!(
+            self,
+            Self::RuleTrap
+                | Self::RuleOutOfFuel
+                | Self::RuleOutOfMemory
+                | Self::RuleWrongAnswers
+                | Self::FenceBreach
+        )
+    }
+
     /// What the operator can do about it.
     #[must_use]
     pub fn hint(self) -> &'static str {

@@ -42,6 +42,11 @@ impl Notifier {
         self.rule.module().description()
     }
 
+    /// The rule itself, whose sums are to be taken.
+    pub fn rule_mut(&mut self) -> &mut Rule {
+        &mut self.rule
+    }
+
     /// What calls have cost since the sums were last taken; the sums start again at zero.
     pub fn take_stats(&mut self) -> CallStats {
         self.rule.take_stats()

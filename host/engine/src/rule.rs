@@ -14,7 +14,7 @@ use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use crate::convert::{self, ComposeArguments, WireValue};
 use crate::module::{self, Module};
-use crate::stats::CallStats;
+use crate::stats::{Answers, CallStats};
 
 /// A module with its parameters.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Rule {
     module: Module,
     pub(crate) params: Vec<WireValue>,
     stats: CallStats,
+    answers: Answers,
 }
 
 /// Why rules cannot be put together.
@@ -58,7 +59,8 @@ impl Rule {
             errors,
         })?;
         let params = values.into_iter().map(convert::wire_value).collect();
-        Ok(Self { module, params, stats: CallStats::default() })
+        let answers = Answers::new(&module.description.reasons);
+        Ok(Self { module, params, stats: CallStats::default(), answers })
     }
 
     #[must_use]
@@ -77,6 +79,11 @@ impl Rule {
         std::mem::take(&mut self.stats)
     }
 
+    /// How often each reason was answered, in the order in which the module declares them; counts start again at zero.
+    pub fn take_answers(&mut self) -> Vec<u64> {
+        self.answers.take()
+    }
+
     /// Asks a rule of the world pricing.
     ///
     /// # Errors
@@ -87,7 +94,10 @@ impl Rule {
         let texts = convert::texts(&facts.texts);
         let arguments = convert::price_arguments(&self.params, &texts, facts);
         let asked = ask(&self.module, &mut self.stats, rows, arguments).map(convert::quotes);
-        self.answered(asked, rows, |quotes| [quotes.charge_micros.len(), quotes.reason.len()])
+        let quotes =
+            self.answered(asked, rows, |quotes| [quotes.charge_micros.len(), quotes.reason.len()])?;
+        self.answers.count(&quotes.reason);
+        Ok(quotes)
     }
 
     /// Asks a rule of the world threshold.
@@ -99,7 +109,7 @@ impl Rule {
         let texts = convert::texts(&facts.texts);
         let arguments = convert::judge_arguments(&self.params, &texts, facts);
         let asked = ask(&self.module, &mut self.stats, rows, arguments).map(convert::verdicts);
-        self.answered(asked, rows, |verdicts| {
+        let verdicts = self.answered(asked, rows, |verdicts| {
             [
                 verdicts.action.len(),
                 verdicts.level_ppm.len(),
@@ -107,7 +117,9 @@ impl Rule {
                 verdicts.allowed_micros.len(),
                 verdicts.reason.len(),
             ]
-        })
+        })?;
+        self.answers.count(&verdicts.reason);
+        Ok(verdicts)
     }
 
     /// Asks a rule of the world refund.
@@ -119,9 +131,11 @@ impl Rule {
         let texts = convert::texts(&facts.texts);
         let arguments = convert::decide_arguments(&self.params, &texts, facts);
         let asked = ask(&self.module, &mut self.stats, rows, arguments).map(convert::decisions);
-        self.answered(asked, rows, |decisions| {
+        let decisions = self.answered(asked, rows, |decisions| {
             [decisions.action.len(), decisions.refund_micros.len(), decisions.reason.len()]
-        })
+        })?;
+        self.answers.count(&decisions.reason);
+        Ok(decisions)
     }
 
     /// Asks a rule of the world notification, and holds its messages to these limits.
@@ -205,6 +219,11 @@ impl RuleSet {
     #[must_use]
     pub fn threshold_rule(&self) -> &Rule {
         &self.threshold
+    }
+
+    /// The rules themselves, pricing and threshold, whose sums are to be taken.
+    pub fn rules_mut(&mut self) -> [&mut Rule; 2] {
+        [&mut self.pricing, &mut self.threshold]
     }
 
     /// The sums of pricing and threshold, which start again at zero.

@@ -236,10 +236,12 @@ impl Setup {
             ("kafka.first_sight", text(self.first_sight)),
             ("ledger.url", text(&self.ledger_url)),
             ("redis.url", text(&self.redis_url)),
+            ("rules.source", text("folder")),
             ("rules.dir", text(&self.rules_dir.display().to_string())),
             ("admin.listen", text(&format!("127.0.0.1:{port}"))),
             ("log.format", text("json")),
         ];
+        keys.retain(|(key, _)| self.keys.iter().all(|(other, _)| other != key));
         keys.extend(self.keys.iter().cloned());
         keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
     }
@@ -405,6 +407,17 @@ impl Host {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (_, body) = self.get("/metrics").ok()?;
         body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
+    /// Memory of the process that is in use, in kibibytes.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+        kib.context("no VmRSS")
     }
 
     /// `kill -9`.

@@ -54,6 +54,16 @@ row! {
         occurred_at_us: i64,
         budget_day: String,
         price_source: String,
+        generation: i64,
+    }
+}
+
+row! {
+    /// A row of `rule_generation_starts`.
+    StartRow {
+        kafka_partition: i64,
+        generation: i64,
+        first_offset: i64,
     }
 }
 
@@ -260,9 +270,22 @@ impl Ledger {
         let sql = format!(
             "SELECT CAST(kafka_partition AS bigint) AS kafka_partition, kafka_offset, advertiser_id, campaign_id, \
              coalesce(ad_id, '') AS ad_id, coalesce(device_id, '') AS device_id, amount_micros, \
-             {occurred} AS occurred_at_us, CAST(budget_day AS text) AS budget_day, price_source \
+             {occurred} AS occurred_at_us, CAST(budget_day AS text) AS budget_day, price_source, generation \
              FROM ad_balance_histories WHERE kafka_topic = {} AND type = 'DEDUCT' \
              ORDER BY kafka_partition, kafka_offset",
+            quoted(topic)
+        );
+        rows!(self, &sql)
+    }
+
+    /// Where generations of rules begin in the partitions of a topic, the oldest first.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn generation_starts(&mut self, topic: &str) -> Result<Vec<StartRow>> {
+        let sql = format!(
+            "SELECT CAST(kafka_partition AS bigint) AS kafka_partition, generation, first_offset \
+             FROM rule_generation_starts WHERE topic = {} ORDER BY kafka_partition, generation",
             quoted(topic)
         );
         rows!(self, &sql)

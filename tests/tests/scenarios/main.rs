@@ -1,6 +1,7 @@
 //! The real binary against real servers, judged by the reference model. One program, so that all scenarios share
 //! one Kafka and one Postgres.
 
+mod activations;
 mod dead_letters;
 mod exact;
 mod explain;
@@ -14,6 +15,7 @@ mod policy;
 mod prices;
 mod redis;
 mod refunds;
+mod registry;
 mod replays;
 mod rules;
 mod servers;

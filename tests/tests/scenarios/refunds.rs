@@ -152,7 +152,7 @@ impl Story {
 }
 
 /// How many times as much there is as usual; `TOLLGATE_SUITE_SCALE=10` makes it 300,000 clicks and 83 kills.
-fn scale() -> usize {
+pub(crate) fn scale() -> usize {
     std::env::var(SCALE).ok().and_then(|scale| scale.parse().ok()).unwrap_or(1)
 }
 

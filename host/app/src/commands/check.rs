@@ -7,7 +7,8 @@ use super::load;
 use crate::cli::Check;
 use crate::config;
 use crate::exit::{Exit, ExitError};
-use crate::rules::{FolderRule, RuleLoader};
+use crate::rules::RuleLoader;
+use crate::rules::folder::{FolderRule, read_folder};
 
 pub(super) fn execute(arguments: &Check) -> anyhow::Result<Exit> {
     if arguments.schema {
@@ -16,8 +17,7 @@ pub(super) fn execute(arguments: &Check) -> anyhow::Result<Exit> {
     }
     let config = load(&arguments.common, arguments.rules.as_deref())?;
     let loader = RuleLoader::new(&config)?;
-    let rules = loader
-        .read_folder(&config)
+    let rules = read_folder(&loader, &config)
         .map_err(|error| ExitError::new(Exit::Usage, format!("{error:#}")))?;
     println!("{}", config.shown());
     for rule in &rules {

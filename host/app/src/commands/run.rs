@@ -18,11 +18,13 @@ use tollgate_stream::Lanes;
 use super::{ledger_config, load, unavailable};
 use crate::admin::{self, Admin};
 use crate::cli::Run;
-use crate::config::Config;
+use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::{BATCH_BUCKETS, LATENCY_BUCKETS, Metric, describe_all};
 use crate::pipeline::stats::Stats;
-use crate::rules::{FolderRule, RuleLoader};
+use crate::rules::folder::Folder;
+use crate::rules::watch::RuleWatch;
+use crate::rules::{LoadError, RuleLoader};
 use crate::telemetry;
 use crate::watch::Board;
 
@@ -37,17 +39,23 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const ABANDON_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) fn execute(arguments: &Run) -> anyhow::Result<Exit> {
-    let config = load(&arguments.common, arguments.rules.as_deref())?;
+    let mut config = load(&arguments.common, arguments.rules.as_deref())?;
+    if arguments.rules.is_some() {
+        config.rules.source = RuleSource::Folder;
+    }
     telemetry::start(&config.log);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "tollgate starts");
     let loader = Arc::new(RuleLoader::new(&config)?);
-    let rules = loader.read_folder(&config).map_err(wrong)?;
+    let mut folder = Folder::new(&config, owner());
+    if config.rules.source == RuleSource::Folder {
+        folder.read(&loader).map_err(wrong)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("tollgate")
         .enable_all()
         .build()?;
-    let exit = runtime.block_on(Host { config, loader, migrate: arguments.migrate }.run(rules));
+    let exit = runtime.block_on(Host { config, loader, migrate: arguments.migrate }.run(folder));
     // Threads that did not end in time hold nothing that the ledger needs.
     runtime.shutdown_timeout(ABANDON_WAIT);
     exit
@@ -60,7 +68,7 @@ struct Host {
 }
 
 impl Host {
-    async fn run(self, rules: Vec<FolderRule>) -> anyhow::Result<Exit> {
+    async fn run(self, folder: Folder) -> anyhow::Result<Exit> {
         let mut stop = StopSignals::new()?;
         let (stats, board) = (Arc::new(Stats::new()?), Arc::new(Board::default()));
         let (lanes_known, lanes_seen) = watch::channel(None);
@@ -68,15 +76,19 @@ impl Host {
         let Some(mut ledger) = stop.or(self.reach_ledger()).await.transpose()? else {
             return Ok(Exit::Ok);
         };
-        self.loader
-            .activate(&mut ledger, &rules, &owner())
-            .await
-            .map_err(|error| unavailable(&error))?;
-        drop(rules);
+        let mut side = SideTasks::new(self.watch_rules(&mut ledger, folder).await?);
         let shared = Shared::new(stats, board);
-        let side = SideTasks::start(&self, &mut ledger, &shared).await?;
+        let started = async {
+            // Rules that this host cannot load are waited out; the admin listener says which.
+            self.loader.board.loaded().wait_for(|number| *number > 0).await?;
+            side.start(&self, &mut ledger, &shared).await?;
+            Pipelines::start(&self, &shared).await
+        };
+        let Some(mut pipelines) = stop.or(started).await.transpose()? else {
+            side.stop().await;
+            return Ok(Exit::Ok);
+        };
         drop(ledger);
-        let mut pipelines = Pipelines::start(&self, &shared).await?;
         lanes_known.send_replace(Some(pipelines.lanes()));
         tokio::select! {
             () = stop.first() => tracing::info!("stopping"),
@@ -85,6 +97,28 @@ impl Host {
         let exit = self.drain(stop, pipelines).await;
         side.stop().await;
         Ok(exit)
+    }
+
+    /// What watches the rules. The folder counts as configured; when it does not, it still helps a new ledger out.
+    async fn watch_rules(
+        &self,
+        ledger: &mut Ledger,
+        mut folder: Folder,
+    ) -> anyhow::Result<RuleWatch> {
+        let follows = self.config.rules.source == RuleSource::Folder;
+        let is_new = ledger.active_number().await.map_err(|error| unavailable(&error))? == 0;
+        if !follows && is_new {
+            folder.read(&self.loader).map_err(wrong)?;
+        }
+        if follows || is_new {
+            let activated = folder.activate(&self.loader, ledger).await;
+            activated.map_err(|error| match &error {
+                LoadError::Ledger(error) => unavailable(error),
+                error => ExitError::new(Exit::Usage, format!("{error} ({})", error.code())),
+            })?;
+        }
+        let (config, loader) = (ledger_config(&self.config), Arc::clone(&self.loader));
+        Ok(RuleWatch::new(config, loader, &self.config, follows.then_some(folder)))
     }
 
     async fn serve_admin(
@@ -98,6 +132,7 @@ impl Host {
             prometheus,
             stats: Arc::clone(stats),
             board: Arc::clone(board),
+            loader: Arc::clone(&self.loader),
             lanes,
         });
         let listen = self.config.admin.listen.parse().context("admin.listen")?;

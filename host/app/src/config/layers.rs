@@ -13,9 +13,10 @@ use super::{Config, ParamText};
 const PREFIX: &str = "TOLLGATE__";
 
 /// Tables in which any name may stand, and whether a name's underscores in the environment mean dots.
-const OPEN_TABLES: [(&str, bool); 8] = [
+const OPEN_TABLES: [(&str, bool); 9] = [
     ("kafka.properties", true),
     ("kafka.property_files", true),
+    ("rules.trusted_keys", false),
     ("rules.pricing", false),
     ("rules.threshold", false),
     ("rules.refund", false),

@@ -3,6 +3,7 @@
 
 mod layers;
 mod notify;
+mod rules;
 mod schema;
 mod secret;
 mod validate;
@@ -18,6 +19,7 @@ pub use layers::ConfigErrors;
 pub use notify::{
     Budget, CampaignEvents, Compensation, DeadLetters, Email, EmailRoute, Notify, Slack, SlackRoute,
 };
+pub use rules::{InterpretedWorld, RuleSource, Rules, Signatures};
 pub use schema::json_schema;
 pub use secret::{masked_path, masked_property, masked_url};
 pub use watch::{Audit, Duplicates};
@@ -144,40 +146,6 @@ pub struct Redis {
     pub breaker_failures: u32,
     pub breaker_pause_ms: u32,
     pub publish_spend: bool,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rules {
-    pub dir: String,
-    pub module_bytes_max: u32,
-    pub memory_bytes_max: u32,
-    pub fuel_base_max: u64,
-    pub fuel_per_row_max: u64,
-    pub rows_max: u32,
-    pub backstop_ms: u32,
-    pub interpreted: Vec<InterpretedWorld>,
-    pub pricing: BTreeMap<String, ParamText>,
-    pub threshold: BTreeMap<String, ParamText>,
-    pub refund: BTreeMap<String, ParamText>,
-    pub notification: BTreeMap<String, ParamText>,
-}
-
-/// A world whose modules may bring an interpreter along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum InterpretedWorld {
-    Threshold,
-    Notification,
-}
-
-impl From<InterpretedWorld> for tollgate_domain::rule::World {
-    fn from(world: InterpretedWorld) -> Self {
-        match world {
-            InterpretedWorld::Threshold => Self::Threshold,
-            InterpretedWorld::Notification => Self::Notification,
-        }
-    }
 }
 
 /// A parameter as written: one text, or a list of texts. The rule's description says what it means.

@@ -7,6 +7,7 @@ use tollgate_domain::day::Zone;
 use tollgate_domain::money;
 
 use super::{Config, ConfigErrors};
+use crate::rules::signatures::is_public_key;
 
 pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
     ranges(config, errors);
@@ -54,6 +55,9 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     range("rules.memory_bytes_max", rules.memory_bytes_max.into(), 65_536, 64 << 20);
     range("rules.fuel_base_max", rules.fuel_base_max, 1_000, 10_000_000_000);
     range("rules.fuel_per_row_max", rules.fuel_per_row_max, 10, 100_000_000);
+    range("rules.look_ms", rules.look_ms.into(), 50, 10_000);
+    range("rules.faults_max", rules.faults_max.into(), 0, 1_000_000);
+    range("rules.faults_window_s", rules.faults_window_s.into(), 1, 86_400);
     range("rules.rows_max", rules.rows_max.into(), 1, 65_536);
     range("rules.backstop_ms", rules.backstop_ms.into(), 100, 60_000);
     range("shutdown.drain_ms", shutdown.drain_ms.into(), 100, 600_000);
@@ -130,6 +134,12 @@ fn texts(config: &Config, errors: &mut ConfigErrors) {
     ] {
         if text.trim().is_empty() {
             errors.add(key, "must not be empty");
+        }
+    }
+    for (name, key) in &config.rules.trusted_keys {
+        if !is_public_key(key) {
+            let sentence = "must be a public key as `tollgate rule keygen` prints it";
+            errors.add(&format!("rules.trusted_keys.{name}"), sentence);
         }
     }
     let (kafka, compensation) = (&config.kafka, &config.compensation);

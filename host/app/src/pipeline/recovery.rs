@@ -10,10 +10,11 @@ use tollgate_domain::book::Book;
 use tollgate_domain::dead::{Code, Rejection, Stage};
 use tollgate_domain::plan::Advance;
 use tollgate_domain::slice::Slice;
-use tollgate_ledger::LedgerError;
+use tollgate_ledger::{FellBack, LedgerError};
 
 use super::valve::Flood;
-use super::writer::{Abandoned, BatchError, Writer, expected_advances};
+use super::writer::{Abandoned, BatchError, Writer, WriterParts, expected_advances};
+use crate::rules::faults::{self, Leave};
 
 /// Pauses between attempts: the first, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
@@ -43,6 +44,11 @@ impl Writer {
             BatchError::Flood(floods) => {
                 self.parts.stats.retried("DEAD_LETTER_FLOOD");
                 return Ok(self.cut_off(floods, slices));
+            }
+            BatchError::Failing { faults, fault } => {
+                self.parts.stats.retried("RULES_FAILING");
+                self.leave_rules(faults, &fault, attempt)?;
+                return Ok(slices);
             }
         };
         self.parts.stats.retried(error.code());
@@ -188,6 +194,8 @@ impl Writer {
         Ok(slices)
     }
 
+    /// Loads the rules in force, however long it takes. Rules that this host cannot load are waited out: whoever answers
+    /// for them sees why on `/readyz` of this host, and nothing is charged by rules that are no longer in force.
     fn reload_rules(&mut self, attempt: &mut u32) -> Result<(), Abandoned> {
         loop {
             let loaded = self.runtime.block_on(self.parts.loader.load_active(&mut self.ledger));
@@ -198,13 +206,35 @@ impl Writer {
                     return Ok(());
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "the active rules cannot be loaded"
-                    );
+                    tracing::error!(code = error.code(), %error, "the rules in force cannot be loaded; trying again");
+                    let is_outage = error.is_outage();
                     self.pause(attempt)?;
-                    self.reopen(attempt)?;
+                    if is_outage {
+                        self.reopen(attempt)?;
+                    }
                 }
+            }
+        }
+    }
+
+    /// Falls back to the last good rules. Where there are none, these go on.
+    fn leave_rules(
+        &mut self,
+        faults: u64,
+        fault: &str,
+        attempt: &mut u32,
+    ) -> Result<(), Abandoned> {
+        let WriterParts { loader, owner, rules, outbox, .. } = &self.parts;
+        let wish = Leave { generation: rules.generation, faults, fault, actor: owner };
+        let left = self.runtime.block_on(faults::leave(&loader.faults, &mut self.ledger, &wish));
+        match left {
+            Ok(outcome) => {
+                outbox.notify_one();
+                if outcome == FellBack::NoneGood { Ok(()) } else { self.reload_rules(attempt) }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the rules cannot be left; trying again");
+                if error.is_outage() { self.reopen(attempt) } else { self.pause(attempt) }
             }
         }
     }

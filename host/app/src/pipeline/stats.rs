@@ -205,15 +205,10 @@ impl Stats {
         }
     }
 
-    /// Takes in what the rules of a batch have cost.
+    /// Takes in what calls of a rule have cost.
     pub fn called(&self, world: World, calls: &CallStats) {
-        let world = world.as_str();
-        counter!(Metric::RuleCalls.name(), "world" => world).increment(calls.calls);
-        counter!(Metric::RuleRows.name(), "world" => world).increment(calls.rows);
-        counter!(Metric::RuleFuel.name(), "world" => world).increment(calls.fuel);
-        counter!(Metric::RuleNanoseconds.name(), "world" => world).increment(calls.ns);
         let mut inner = self.lock();
-        let sum = inner.rules.entry(world).or_default();
+        let sum = inner.rules.entry(world.as_str()).or_default();
         sum.calls += calls.calls;
         sum.rows += calls.rows;
         sum.fuel += calls.fuel;

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tollgate_domain::batch::{Batch, Fates, Missing};
 use tollgate_domain::book::Book;
+use tollgate_domain::dead::Stage;
 use tollgate_domain::decide::{Context, Decision, decide};
 use tollgate_domain::fence::FenceLimits;
-use tollgate_domain::plan::{Advance, Crossing};
-use tollgate_domain::rule::RuleError;
+use tollgate_domain::plan::{Advance, Crossing, Plan};
+use tollgate_domain::rule::{RuleError, World};
 use tollgate_domain::slice::Slice;
 use tollgate_domain::transcript::Transcript;
 use tollgate_engine::Engine;
@@ -41,6 +42,8 @@ pub struct WriterParts {
     pub gather: Gather,
     pub lanes: Arc<Lanes>,
     pub hints: Hints,
+    /// Name of this host, for those who look at the ledger.
+    pub owner: String,
     pub loader: Arc<RuleLoader>,
     pub rules: ActiveRules,
     pub fence: FenceLimits,
@@ -91,6 +94,8 @@ pub(super) enum BatchError {
     Rule(#[from] RuleError),
     #[error("too many records become dead letters")]
     Flood(Vec<Flood>),
+    #[error("the rules fail too often")]
+    Failing { faults: u64, fault: String },
 }
 
 /// The host stops without having written the batch. Nothing is lost: the ledger knows where to go on.
@@ -186,7 +191,9 @@ impl Writer {
         let outcome = self.decide_and_apply(batch);
         let decision = match outcome {
             Ok(decision) => decision,
-            Err(error @ (BatchError::Rule(_) | BatchError::Flood(_))) => {
+            Err(
+                error @ (BatchError::Rule(_) | BatchError::Flood(_) | BatchError::Failing { .. }),
+            ) => {
                 self.runtime.block_on(self.ledger.rollback())?;
                 return Err(error);
             }
@@ -247,6 +254,12 @@ impl Writer {
         };
         let mut decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
         drop(resolved);
+        let (failed, faults) = (failed_clicks(&decision.plan), &self.parts.loader.faults);
+        // What the rules fail on is not written off before it is clear that they are to be kept.
+        if let Some(faults) = faults.would_pass(decision.plan.generation, failed) {
+            let fault = decision.first_fault.as_ref().map(ToString::to_string);
+            return Err(BatchError::Failing { faults, fault: fault.unwrap_or_default() });
+        }
         let floods = self.valve.floods(&decision.plan);
         if !floods.is_empty() {
             return Err(BatchError::Flood(floods));
@@ -282,8 +295,17 @@ impl Writer {
             tracing::warn!(code, faults, %fault, generation = plan.generation, "a rule failed");
         }
         note_crossings(&plan.crossings);
-        for (world, calls) in self.parts.rules.set.take_stats() {
-            self.parts.stats.called(world, &calls);
+        let WriterParts { loader, rules, stats, .. } = &mut self.parts;
+        loader.faults.note(plan.generation, failed_clicks(plan));
+        for rule in rules.set.rules_mut() {
+            let (world, calls) = loader.costs.called(rules.generation, rule);
+            stats.called(world, &calls);
+            let stage = if world == World::Pricing { Stage::Price } else { Stage::Judge };
+            for dead in plan.dead.iter().filter(|dead| dead.rejection.stage == stage) {
+                if dead.rejection.code.is_rules() {
+                    loader.costs.failed(rules.generation, rule, dead.rejection.code, 1);
+                }
+            }
         }
     }
 
@@ -343,6 +365,11 @@ pub(crate) fn remember(book: &mut Book, rows: Rows) {
 /// Where each partition is expected to be; the fates are not known yet.
 pub(super) fn expected_advances(batch: &Batch) -> Vec<Advance> {
     batch.advances(&vec![Fates::default(); batch.slices().len()])
+}
+
+/// Clicks that no call with them has succeeded for.
+fn failed_clicks(plan: &Plan<'_>) -> u64 {
+    plan.dead.iter().filter(|dead| dead.rejection.code.is_rules()).count() as u64
 }
 
 /// Logs what happened to campaigns.

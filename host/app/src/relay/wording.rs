@@ -17,6 +17,7 @@ use super::routes::{Reach, Routes, TOPIC};
 use crate::channels::campaign_events::status_changed;
 use crate::config;
 use crate::metrics::Metric;
+use crate::rules::faults::{self, Leave};
 use crate::rules::{ActiveNotifier, RuleLoader};
 
 /// Happenings of one call of the rule at most.
@@ -26,6 +27,10 @@ pub(super) struct Wording {
     routes: Arc<Routes>,
     loader: Arc<RuleLoader>,
     active: Option<ActiveNotifier>,
+    /// What the rule has failed with since it was last judged.
+    failed: Vec<Fault>,
+    /// Name of this host.
+    owner: String,
     /// For happenings that concern no campaign.
     zone: String,
 }
@@ -40,9 +45,11 @@ impl Wording {
     pub(super) fn new(
         routes: Arc<Routes>,
         loader: Arc<RuleLoader>,
+        owner: &str,
         settings: &config::Notify,
     ) -> Self {
-        Self { routes, loader, active: None, zone: settings.zone.clone() }
+        let (owner, zone) = (owner.to_owned(), settings.zone.clone());
+        Self { routes, loader, active: None, failed: Vec::new(), owner, zone }
     }
 
     /// Words what waits, and gives the number of happenings.
@@ -55,6 +62,7 @@ impl Wording {
         let now_us = waiting.now_us;
         let told: Vec<_> = waiting.rows.into_iter().map(|row| self.tell(row, now_us)).collect();
         let messages = self.compose(&told)?;
+        self.judge_rule(ledger).await?;
         let generation = waiting.generation;
         let mut worded = Vec::with_capacity(told.len());
         for (told, messages) in told.iter().zip(messages) {
@@ -68,6 +76,23 @@ impl Wording {
     async fn load(&mut self, ledger: &mut Ledger, generation: u64) -> anyhow::Result<()> {
         if self.active.as_ref().is_none_or(|active| active.generation != generation) {
             self.active = Some(self.loader.load_notifier(ledger).await?);
+        }
+        Ok(())
+    }
+
+    /// Counts what the rule has cost, and leaves rules that fail too often.
+    async fn judge_rule(&mut self, ledger: &mut Ledger) -> anyhow::Result<()> {
+        let Some(ActiveNotifier { notifier, generation }) = &mut self.active else { return Ok(()) };
+        let (loader, generation) = (&self.loader, *generation);
+        loader.costs.called(generation, notifier.rule_mut());
+        let failed = std::mem::take(&mut self.failed);
+        for fault in &failed {
+            loader.costs.failed(generation, notifier.rule_mut(), fault.code, 1);
+        }
+        let Some(fault) = failed.last().map(ToString::to_string) else { return Ok(()) };
+        if let Some(faults) = loader.faults.note(generation, failed.len() as u64) {
+            let wish = Leave { generation, faults, fault: &fault, actor: &self.owner };
+            faults::leave(&loader.faults, ledger, &wish).await?;
         }
         Ok(())
     }
@@ -127,7 +152,9 @@ impl Wording {
                 Err(RuleError::Fault(fault)) => {
                     tracing::warn!(code = fault.code.as_str(), %fault, key = told.row.key, "the notification rule failed");
                     count(std::slice::from_ref(told), "host");
-                    self.own_words(told, &fault)
+                    let words = self.own_words(told, &fault);
+                    self.failed.push(fault);
+                    words
                 }
             };
         }

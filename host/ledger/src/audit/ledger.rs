@@ -246,4 +246,45 @@ SELECT count(*), CAST(coalesce(sum(CASE WHEN found BETWEEN 0 AND most THEN 0 ELS
     || CAST(found AS TEXT) || ', expected 0 to ' || CAST(most AS TEXT) END)
 FROM compared",
     },
+    Claim {
+        name: "generations",
+        claim: "every charge was priced by the generation in force at its offset",
+        asked: Asked::AnyPart,
+        note: false,
+        // Generations of a partition begin at growing offsets, so all charges of one lie in its span when the first and the
+        // last do. What was replayed keeps its offset and has the generation of the replay.
+        sql: "
+WITH priced AS (
+  SELECT h.kafka_topic AS topic, h.incarnation, h.kafka_partition, h.generation, count(*) AS charges,
+    min(h.kafka_offset) AS first_offset, max(h.kafka_offset) AS last_offset
+  FROM ad_balance_histories h
+  WHERE h.type = 'DEDUCT' AND h.budget_day >= {day:$1} AND ($2 = '' OR h.advertiser_id = $2)
+    AND NOT EXISTS (
+      SELECT 1 FROM dead_letters d WHERE d.topic = h.kafka_topic AND d.incarnation = h.incarnation
+        AND d.kafka_partition = h.kafka_partition AND d.kafka_offset = h.kafka_offset AND d.replayed_at IS NOT NULL)
+  GROUP BY h.kafka_topic, h.incarnation, h.kafka_partition, h.generation
+), judged AS (
+  SELECT p.*, CASE
+      WHEN newer.first_offset <= p.last_offset THEN 'generation ' || CAST(newer.generation AS TEXT) || ' began at offset '
+        || CAST(newer.first_offset AS TEXT)
+      WHEN own.first_offset > p.first_offset THEN 'it began at offset ' || CAST(own.first_offset AS TEXT)
+      WHEN own.first_offset IS NULL AND EXISTS (
+        SELECT 1 FROM rule_generation_starts s WHERE s.topic = p.topic AND s.incarnation = p.incarnation
+          AND s.kafka_partition = p.kafka_partition AND s.generation < p.generation) THEN 'it was never in force there'
+    END AS wrong
+  FROM priced p
+  LEFT JOIN rule_generation_starts own ON own.topic = p.topic AND own.incarnation = p.incarnation
+    AND own.kafka_partition = p.kafka_partition AND own.generation = p.generation
+  LEFT JOIN rule_generation_starts newer ON newer.topic = p.topic AND newer.incarnation = p.incarnation
+    AND newer.kafka_partition = p.kafka_partition AND newer.generation = (
+      SELECT min(s.generation) FROM rule_generation_starts s WHERE s.topic = p.topic AND s.incarnation = p.incarnation
+        AND s.kafka_partition = p.kafka_partition AND s.generation > p.generation)
+)
+SELECT CAST(coalesce(sum(charges), 0) AS BIGINT),
+  CAST(coalesce(sum(CASE WHEN wrong IS NULL THEN 0 ELSE charges END), 0) AS BIGINT),
+  min(CASE WHEN wrong IS NOT NULL THEN topic || ' ' || CAST(kafka_partition AS TEXT) || ': offsets '
+    || CAST(first_offset AS TEXT) || ' to ' || CAST(last_offset AS TEXT) || ' were priced by generation '
+    || CAST(generation AS TEXT) || ', but ' || wrong END)
+FROM judged",
+    },
 ];

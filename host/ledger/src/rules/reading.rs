@@ -35,20 +35,6 @@ impl Ledger {
         })
     }
 
-    /// The newest generation that came from a folder.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    pub async fn generation_of(&mut self, source: &str) -> Result<Option<Generation>> {
-        operation!(self, idle, run, |conn, _| async move {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM rule_generations g LEFT JOIN rule_generation_parts p ON p.number = g.number
-                 WHERE g.number = (SELECT max(number) FROM rule_generations WHERE source = $1) ORDER BY p.world"
-            );
-            Ok(generations(&rows(conn, &sql, &[source.into()]).await?).pop())
-        })
-    }
-
     /// Changes of the registry, the newest first: all of them, those that made a generation, or those of a module.
     ///
     /// # Errors

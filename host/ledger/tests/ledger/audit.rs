@@ -54,6 +54,13 @@ async fn every_falsification_is_found(kind: Kind) {
         &["balances", "chain"],
     )
     .await;
+    let later = "UPDATE rule_generation_starts SET first_offset = first_offset + 1 WHERE kafka_partition = 0";
+    check(later, &["generations"]).await;
+    check("UPDATE ad_balance_histories SET generation = 9", &["generations"]).await;
+    let newer = "INSERT INTO rule_generation_starts
+        SELECT 2, consumer_group, topic, incarnation, kafka_partition, 40 FROM rule_generation_starts WHERE kafka_partition = 0";
+    check(newer, &[]).await;
+    check(&newer.replace("40", "39"), &["generations"]).await;
     check(
         "DELETE FROM advertiser_balances WHERE advertiser_id = 'advertiser_1'",
         &["balances", "chain"],

@@ -12,6 +12,7 @@ mod outbox;
 mod progress;
 mod race;
 mod refunds;
+mod registry;
 mod replays;
 mod rules;
 mod statement;

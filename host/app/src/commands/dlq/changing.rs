@@ -10,7 +10,7 @@ use tollgate_domain::slice::Reading;
 use tollgate_ledger::{Ledger, LedgerConfig, LedgerError, LetterFilter, LetterState, Place};
 
 use super::super::run::settings::{
-    compensation_stream, fence_limits, recorder, refund_limits, stream_config,
+    compensation_stream, fence_limits, owner, recorder, refund_limits, stream_config,
 };
 use super::super::{ledger_config, load, open_ledger, runtime, unavailable};
 use super::letter_filter;
@@ -122,6 +122,7 @@ async fn settler(
 ) -> anyhow::Result<Settler> {
     let parts = RefundParts {
         ledger: ledger_config(config),
+        owner: owner(),
         loader: Arc::clone(loader),
         rule: loader.load_refunder(ledger).await?,
         limits: refund_limits(config),

@@ -124,7 +124,9 @@ impl Way {
     ) -> anyhow::Result<Pipeline> {
         let config = &host.config;
         let mut ledger = Ledger::open(&self.ledger).await.map_err(|error| unavailable(&error))?;
-        let rules = host.loader.load_active(&mut ledger).await?;
+        let loader = &host.loader;
+        let rules = loader.patiently(&mut ledger, async |ledger| loader.load_active(ledger).await);
+        let rules = rules.await;
         let positions = LedgerPositions::new(ledger, tokio::runtime::Handle::current(), owner());
         let (out, deliveries) =
             crossbeam_channel::bounded(config.batch.slices_waiting_max as usize);
@@ -132,6 +134,7 @@ impl Way {
         let fence = fence_limits(config)?;
         let writer = start_writer(WriterParts {
             ledger: self.ledger,
+            owner: owner(),
             gather: Gather::new(deliveries, config.batch.clicks_max as usize),
             lanes: Arc::clone(&lanes),
             hints: Hints::new(&config.redis, fence.charge_max).context("redis.url")?,

@@ -13,7 +13,7 @@ use crate::pipeline::valve::ValveLimits;
 use crate::records::RecordEncoder;
 
 /// Name of this process for people who look at the ledger.
-pub(super) fn owner() -> String {
+pub(in crate::commands) fn owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}:{}", host.trim(), std::process::id())
 }

@@ -21,6 +21,7 @@ use crate::pipeline::hints::Hints;
 use crate::pipeline::stats::Stats;
 use crate::refunds::{self, RefundParts, finding};
 use crate::relay::{self, RelayParts, Routes};
+use crate::rules::{self, watch::RuleWatch};
 use crate::upkeep::{self, UpkeepParts, history_settings};
 use crate::watch::{self, Board, WatchParts};
 
@@ -56,13 +57,21 @@ pub(super) struct SideTasks {
 }
 
 impl SideTasks {
+    /// Only the watching of rules, which everything else waits for.
+    pub(super) fn new(watch: RuleWatch) -> Self {
+        let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
+        let stop = side.stop.clone();
+        side.on_one_thread(move || rules::watch::run(watch, stop));
+        side
+    }
+
     pub(super) async fn start(
+        &mut self,
         host: &Host,
         ledger: &mut Ledger,
         shared: &Shared,
-    ) -> anyhow::Result<Self> {
-        let config = &host.config;
-        let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
+    ) -> anyhow::Result<()> {
+        let (config, side) = (&host.config, self);
         let upkeep = UpkeepParts {
             ledger: ledger_config(config),
             history: history_settings(config),
@@ -96,7 +105,7 @@ impl SideTasks {
         if config.audit.watch {
             side.watch(config, shared);
         }
-        Ok(side)
+        Ok(())
     }
 
     async fn look(
@@ -105,11 +114,14 @@ impl SideTasks {
         ledger: &mut Ledger,
         shared: &Shared,
     ) -> anyhow::Result<()> {
-        let (config, fence) = (&host.config, fence_limits(&host.config)?);
+        let (config, fence, loader) = (&host.config, fence_limits(&host.config)?, &host.loader);
+        let rules = loader.patiently(ledger, async |ledger| loader.load_active(ledger).await);
+        let rules = rules.await;
         let look = LookParts {
             ledger: ledger_config(config),
+            owner: owner(),
             loader: Arc::clone(&host.loader),
-            rules: host.loader.load_active(ledger).await?,
+            rules,
             hints: Hints::new(&config.redis, fence.charge_max).context("redis.url")?,
             fence,
             rule_rows_max: config.rules.rows_max as usize,
@@ -128,11 +140,14 @@ impl SideTasks {
         ledger: &mut Ledger,
         shared: &Shared,
     ) -> anyhow::Result<()> {
-        let settings = &host.config.compensation;
+        let (settings, loader) = (&host.config.compensation, &host.loader);
+        let rule = loader.patiently(ledger, async |ledger| loader.load_refunder(ledger).await);
+        let rule = rule.await;
         let refund = RefundParts {
             ledger: ledger_config(&host.config),
+            owner: owner(),
             loader: Arc::clone(&host.loader),
-            rule: host.loader.load_refunder(ledger).await?,
+            rule,
             limits: refund_limits(&host.config),
             fence: fence_limits(&host.config)?,
             stats: Arc::clone(&shared.stats),

@@ -99,9 +99,14 @@ impl Site {
 
     /// Runs plain SQL, as a person or an accident would.
     pub(crate) async fn sql(&self, sql: &str) {
+        self.try_sql(sql).await.unwrap();
+    }
+
+    /// As `sql`, when the database may refuse it.
+    pub(crate) async fn try_sql(&self, sql: &str) -> Result<(), sqlx::Error> {
         match self.kind {
-            Kind::Postgres => drop(self.pg().await.execute(sql).await.unwrap()),
-            Kind::Sqlite => drop(self.lite().await.execute(sql).await.unwrap()),
+            Kind::Postgres => self.pg().await.execute(sql).await.map(drop),
+            Kind::Sqlite => self.lite().await.execute(sql).await.map(drop),
         }
     }
 
