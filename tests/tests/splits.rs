@@ -141,13 +141,16 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 fn check(url: &str, cases: u32) {
-    check_with(url, cases, &[]);
+    check_with(Desk::new(url, &[]), cases);
     // Here the rule decides what a click may charge, and so depends on what it knows of the clicks before.
-    check_with(url, cases, &[("charge_after_pause", "false")]);
+    let strict = [("charge_after_pause", "false")];
+    check_with(Desk::new(url, &strict), cases);
+    // Two campaigns are a candidate's, and their rows are parted from the others' in every call.
+    check_with(Desk::with_candidate(url, &strict, &["c0", "c2"]), cases);
 }
 
-fn check_with(url: &str, cases: u32, params: &[(&str, &str)]) {
-    let desk = RefCell::new(Desk::new(url, params));
+fn check_with(desk: Desk, cases: u32) {
+    let desk = RefCell::new(desk);
     let cuts = prop::collection::vec(1..25_usize, 1..10);
     let mut runner =
         TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });

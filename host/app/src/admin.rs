@@ -19,6 +19,7 @@ use crate::metrics::Metric;
 use crate::pipeline::stats::{Figures, Latency, NearBudget, RuleCost, Stats};
 use crate::rules::RuleLoader;
 use crate::rules::board::RulePage;
+use crate::trials::Trials;
 use crate::watch::{Board, WatchPage};
 
 /// What the pages are made from.
@@ -27,6 +28,7 @@ pub struct Admin {
     pub stats: Arc<Stats>,
     pub board: Arc<Board>,
     pub loader: Arc<RuleLoader>,
+    pub trials: Arc<Trials>,
     /// Becomes `Some` once the host has started.
     pub lanes: watch::Receiver<Option<Arc<Lanes>>>,
 }
@@ -98,7 +100,8 @@ async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
     if let Some(status) = &status {
         publish(status);
     }
-    admin.prometheus.render() + &admin.board.metrics() + &admin.loader.costs.metrics()
+    let Admin { prometheus, board, loader, trials, .. } = &*admin;
+    prometheus.render() + &board.metrics() + &loader.costs.metrics() + &trials.metrics()
 }
 
 async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {

@@ -22,5 +22,6 @@ pub mod replays;
 pub mod rules;
 pub mod statement;
 pub mod telemetry;
+pub mod trials;
 pub mod upkeep;
 pub mod watch;

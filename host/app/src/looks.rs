@@ -27,6 +27,7 @@ use crate::pipeline::writer::{note_crossings, remember};
 use crate::reach;
 use crate::rules::faults::{self, Leave};
 use crate::rules::{ActiveRules, RuleLoader};
+use crate::trials::Trials;
 
 /// A change may be committed later than it is dated: mostly not much, and never more than a statement may take. So every
 /// look goes back a little, and now and then one goes back far.
@@ -54,6 +55,7 @@ pub struct LookParts {
     /// Wakes whoever sends messages.
     pub wake: Arc<Notify>,
     pub period: Duration,
+    pub trials: Arc<Trials>,
 }
 
 /// What a look's outcome depends on, besides the spend: while it stays the same there is nothing new to see.
@@ -167,7 +169,7 @@ impl Looker {
     async fn judge_rules(&mut self, first_fault: Option<&Fault>) -> Result<(), LedgerError> {
         let LookParts { loader, rules, stats, owner, wake, .. } = &mut self.parts;
         let generation = rules.generation;
-        for rule in rules.set.rules_mut() {
+        for rule in rules.set.active_mut().rules_mut() {
             let (world, calls) = loader.costs.called(generation, rule);
             stats.called(world, &calls);
             if let (World::Threshold, Some(fault)) = (world, first_fault) {
@@ -211,6 +213,7 @@ impl Looker {
         };
         let decision = look(&resolved, &context, &mut parts.rules.set)
             .map_err(|error| LedgerError::Unexpected(error.to_string()))?;
+        parts.trials.note(parts.rules.generation, &mut parts.rules.set);
         let plan = decision.plan;
         parts.stats.faulted(decision.faults);
         if let Some(fault) = &decision.first_fault {

@@ -49,6 +49,14 @@ pub enum Metric {
     RuleFailures,
     RuleFaults,
     RulesRefused,
+    TrialClicks,
+    TrialFuel,
+    TrialNanoseconds,
+    TrialDriftMicros,
+    TrialGrossMicros,
+    TrialActiveMicros,
+    TrialCampaignDriftMicros,
+    CanariesAborted,
     RedisLookups,
     RedisBreakerOpen,
     KafkaLag,
@@ -67,7 +75,7 @@ enum Kind {
 }
 
 impl Metric {
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 61] = [
         Self::Clicks,
         Self::DeadLetters,
         Self::ChargedMicros,
@@ -112,6 +120,14 @@ impl Metric {
         Self::RuleFailures,
         Self::RuleFaults,
         Self::RulesRefused,
+        Self::TrialClicks,
+        Self::TrialFuel,
+        Self::TrialNanoseconds,
+        Self::TrialDriftMicros,
+        Self::TrialGrossMicros,
+        Self::TrialActiveMicros,
+        Self::TrialCampaignDriftMicros,
+        Self::CanariesAborted,
         Self::RedisLookups,
         Self::RedisBreakerOpen,
         Self::KafkaLag,
@@ -170,6 +186,14 @@ impl Metric {
             Self::RuleFailures => "tollgate_rule_failures_total",
             Self::RuleFaults => "tollgate_rule_faults_total",
             Self::RulesRefused => "tollgate_rules_refused_total",
+            Self::TrialClicks => "tollgate_trial_clicks_total",
+            Self::TrialFuel => "tollgate_trial_fuel_total",
+            Self::TrialNanoseconds => "tollgate_trial_nanoseconds_total",
+            Self::TrialDriftMicros => "tollgate_trial_drift_micros",
+            Self::TrialGrossMicros => "tollgate_trial_gross_micros",
+            Self::TrialActiveMicros => "tollgate_trial_active_micros",
+            Self::TrialCampaignDriftMicros => "tollgate_trial_campaign_drift_micros",
+            Self::CanariesAborted => "tollgate_canaries_aborted_total",
             Self::RedisLookups => "tollgate_redis_lookups_total",
             Self::RedisBreakerOpen => "tollgate_redis_breaker_open",
             Self::KafkaLag => "tollgate_kafka_consumer_lag",
@@ -349,6 +373,42 @@ impl Metric {
                 Unit::Count,
                 "generations and folders of rules that this host refused to load (label code)",
             ),
+            Self::TrialClicks => (
+                Counter,
+                Unit::Count,
+                "clicks of trials by what came of comparing (labels kind: shadow, canary; result: same, different, failed, refused, skipped)",
+            ),
+            Self::TrialFuel => (Counter, Unit::Count, "fuel used by candidates (label kind)"),
+            Self::TrialNanoseconds => (
+                Counter,
+                Unit::Nanoseconds,
+                "time spent in candidates, instance included (label kind)",
+            ),
+            Self::TrialDriftMicros => (
+                Gauge,
+                Unit::Count,
+                "what the candidate charges more or less than the rules in force, on all hosts (labels kind, trial)",
+            ),
+            Self::TrialGrossMicros => (
+                Gauge,
+                Unit::Count,
+                "the differences, each taken as positive, on all hosts (labels kind, trial)",
+            ),
+            Self::TrialActiveMicros => (
+                Gauge,
+                Unit::Count,
+                "what the rules in force charge for the clicks that were compared, on all hosts (labels kind, trial)",
+            ),
+            Self::TrialCampaignDriftMicros => (
+                Gauge,
+                Unit::Count,
+                "drift of the campaigns that differ most (labels kind, trial, campaign)",
+            ),
+            Self::CanariesAborted => (
+                Counter,
+                Unit::Count,
+                "canaries that this host has ended because a limit was passed (label code)",
+            ),
             Self::RedisLookups => (
                 Counter,
                 Unit::Count,
@@ -396,6 +456,11 @@ pub fn describe_all() {
             Kind::Histogram => describe_histogram!(metric.name(), unit, help),
         }
     }
+}
+
+/// An id as the value of a label, for gauges that are written without the recorder.
+pub(crate) fn escaped(id: &str) -> String {
+    id.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -102,9 +102,9 @@ fn framed(format: u8, bytes: &[u8]) -> Vec<u8> {
 /// The bytes to keep, if any are wanted. Money is not held up by a record that cannot be encoded; it is counted.
 pub(crate) fn encoded(
     encoder: Option<&mut RecordEncoder>,
-    transcript: Option<Transcript>,
+    transcript: Option<&Transcript>,
 ) -> Option<Vec<u8>> {
-    match encoder?.encode(&transcript?) {
+    match encoder?.encode(transcript?) {
         Ok(bytes) => {
             counter!(Metric::DecisionRecordBytes.name()).increment(bytes.len() as u64);
             Some(bytes)

@@ -26,6 +26,7 @@ use crate::reach;
 use crate::records::{self, RecordEncoder};
 use crate::rules::faults::{self, Leave};
 use crate::rules::{ActiveRefunder, RuleLoader};
+use crate::trials::Trials;
 
 /// Compensations of one turn at most.
 const TURN_MAX: usize = 100;
@@ -52,6 +53,7 @@ pub struct RefundParts {
     pub period: Duration,
     /// Encodes what the rule was given and answered; `None` when it is not kept.
     pub recorder: Option<RecordEncoder>,
+    pub trials: Arc<Trials>,
 }
 
 /// Settles one compensation after the other, over one connection.
@@ -195,7 +197,7 @@ impl Settler {
         }
         if plan.state != refund::state::WAITING {
             let transcript = transcript.map(Transcript::from);
-            plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
+            plan.record = records::encoded(self.parts.recorder.as_mut(), transcript.as_ref());
         }
         Ok(plan)
     }
@@ -205,10 +207,12 @@ impl Settler {
         self.parts.stats.settled(plan, latency_us);
         let RefundParts { loader, rule, stats, .. } = &mut self.parts;
         let ActiveRefunder { refunder, set, generation } = rule;
-        for rule in std::iter::once(refunder.rule_mut()).chain(set.rules_mut()) {
+        for rule in std::iter::once(refunder.rule_mut()).chain(set.active_mut().rules_mut())
+        {
             let (world, calls) = loader.costs.called(*generation, rule);
             stats.called(world, &calls);
         }
+        self.parts.trials.note(self.parts.rule.generation, &mut self.parts.rule.set);
         note_crossings(&plan.crossings);
         if !plan.outbox.is_empty() {
             self.parts.outbox.notify_one();

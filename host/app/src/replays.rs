@@ -231,7 +231,7 @@ impl Replayer {
             return Ok(tally);
         }
         let transcript = decision.transcript.take().map(Transcript::from);
-        decision.plan.record = records::encoded(parts.settler.recorder(), transcript);
+        decision.plan.record = records::encoded(parts.settler.recorder(), transcript.as_ref());
         let replay = Replay {
             letters: &open_keys,
             plan: &decision.plan,

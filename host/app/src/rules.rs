@@ -5,6 +5,7 @@ pub mod costs;
 pub mod faults;
 pub mod folder;
 pub mod signatures;
+mod trial;
 pub mod watch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tollgate_domain::money::{self, Micros};
 use tollgate_domain::rule::World;
+use tollgate_domain::trial::Sides;
 use tollgate_engine::{
     AdmissionError, BindError, Engine, EngineLimits, InterpretedLimits, Module, Notifier, Refunder,
     Rule, RuleSet,
@@ -26,6 +29,7 @@ use board::{ModuleLine, RuleBoard, Trouble};
 use costs::RuleCosts;
 use faults::FaultWindow;
 use signatures::{SignatureError, Trust};
+pub use trial::TRIAL_WORLDS;
 
 /// Worlds that a generation must have.
 pub const WORLDS: [World; 4] = World::ALL;
@@ -36,9 +40,12 @@ const ADMITTED_MAX: usize = 32;
 /// Pause between attempts to load rules that cannot be loaded.
 const LOAD_PAUSE: Duration = Duration::from_millis(200);
 
+/// Rules that charge clicks, with the candidate of a canary at their side when one is in force.
+pub type Acting = Sides<RuleSet>;
+
 /// Rules of one generation, ready to be asked.
 pub struct ActiveRules {
-    pub set: RuleSet,
+    pub set: Acting,
     pub generation: u64,
 }
 
@@ -51,7 +58,7 @@ pub struct ActiveNotifier {
 /// The rule that decides about refunds, and those that judge what a refund does to a budget, of one generation.
 pub struct ActiveRefunder {
     pub refunder: Refunder,
-    pub set: RuleSet,
+    pub set: Acting,
     pub generation: u64,
 }
 
@@ -66,6 +73,8 @@ pub struct RuleLoader {
     pub board: RuleBoard,
     pub costs: RuleCosts,
     pub faults: FaultWindow,
+    /// The most that a click may cost on this host.
+    charge_max: Micros,
 }
 
 /// Why rules cannot be loaded.
@@ -131,6 +140,7 @@ impl RuleLoader {
         if !rules.cache_dir.is_empty() {
             engine.keep_compiled(Path::new(&rules.cache_dir)).context("rules.cache_dir")?;
         }
+        let charge_max = money::parse_scaled(&config.fence.charge_max).context("fence.charge_max")?;
         Ok(Self {
             engine,
             trust: Trust::new(rules),
@@ -139,6 +149,7 @@ impl RuleLoader {
             board: RuleBoard::default(),
             costs: RuleCosts::default(),
             faults: FaultWindow::new(rules),
+            charge_max: Micros(charge_max),
         })
     }
 
@@ -159,9 +170,13 @@ impl RuleLoader {
     /// # Errors
     /// The ledger did not answer, nothing is active, or a module must not be used here.
     pub async fn load_active(&self, ledger: &mut Ledger) -> Result<ActiveRules, LoadError> {
-        let active = active(ledger).await?;
-        let set = self.load_set(ledger, &active).await?;
-        Ok(ActiveRules { set, generation: active.number })
+        let mut found = active(ledger).await?;
+        let mut set = self.load_set(ledger, &found).await;
+        if set.is_err() && self.end_unusable_canary(ledger, &found).await? {
+            found = active(ledger).await?;
+            set = self.load_set(ledger, &found).await;
+        }
+        Ok(ActiveRules { set: set?, generation: found.number })
     }
 
     /// Loads the active rule that words messages.
@@ -185,11 +200,8 @@ impl RuleLoader {
         Ok(ActiveRefunder { refunder, set, generation: active.number })
     }
 
-    /// Loads the rules of a generation that charge clicks, whether it is in force or not.
-    ///
-    /// # Errors
-    /// The ledger did not answer, or a module must not be used here.
-    pub async fn load_set(
+    /// Loads the rules of a generation that charge clicks, without a candidate.
+    async fn load_rules(
         &self,
         ledger: &mut Ledger,
         generation: &Generation,
@@ -217,7 +229,11 @@ impl RuleLoader {
     /// # Errors
     /// As `load_active`.
     pub async fn prepare(&self, ledger: &mut Ledger) -> Result<u64, LoadError> {
-        let generation = active(ledger).await?;
+        let mut generation = active(ledger).await?;
+        // The candidate of a canary is compiled here, too, or the canary ends.
+        if self.end_unusable_canary(ledger, &generation).await? {
+            generation = active(ledger).await?;
+        }
         let mut modules = Vec::new();
         for world in WORLDS {
             match self.load_part(ledger, &generation, world).await {

@@ -70,7 +70,7 @@ pub fn decide<'a>(
     context: &Context<'_>,
     rules: &mut dyn Rules,
 ) -> Result<Decision<'a>, RuleError> {
-    let tables = Tables::new(batch, resolved, context.hints);
+    let tables = Tables::new(batch, resolved, context.hints, rules);
     let recorder = context.record.then(|| Recorder::new(batch, resolved));
     let mut work = Work { resolved, context, tables: &tables, log: FaultLog::default(), recorder };
     let mut priced = Priced::default();
@@ -120,7 +120,7 @@ pub fn after_refund(
         rule_rows_max: 1,
         record: false,
     };
-    let tables = Tables::new(&NO_CLICKS, &resolved, context.hints);
+    let tables = Tables::new(&NO_CLICKS, &resolved, context.hints, rules);
     let mut running = Running::new(&NO_CLICKS, &resolved, &context, reasons(rules));
     let movement = (0, Micros(plan.refund.0.saturating_neg()));
     let needs = rules.threshold().needs;
@@ -151,7 +151,7 @@ pub fn look(
     rules: &mut dyn Rules,
 ) -> Result<Decision<'static>, RuleError> {
     static NO_CLICKS: Batch = Batch::empty();
-    let tables = Tables::new(&NO_CLICKS, resolved, context.hints);
+    let tables = Tables::new(&NO_CLICKS, resolved, context.hints, rules);
     let log = FaultLog::default();
     let mut work = Work { resolved, context, tables: &tables, log, recorder: None };
     let mut running = Running::new(&NO_CLICKS, resolved, context, reasons(rules));
@@ -188,7 +188,11 @@ struct FaultLog {
 }
 
 impl FaultLog {
-    fn note(&mut self, fault: &Fault) {
+    /// What a candidate has failed at counts with its trial, and not here.
+    fn note(&mut self, fault: &Fault, rules: &dyn Rules) {
+        if rules.candidate_failed() {
+            return;
+        }
         self.faults += 1;
         self.first.get_or_insert_with(|| fault.clone());
     }
@@ -273,7 +277,7 @@ impl Work<'_, '_> {
             Err(RuleError::Fault(fault)) => fault,
             Err(host) => return Err(host),
         };
-        self.log.note(&fault);
+        self.log.note(&fault, rules);
         if range.len() == 1 {
             let at = self.resolved.clicks[range.start].at;
             let sentence = self.sentence(rules.pricing(), &fault);
@@ -324,7 +328,7 @@ impl Work<'_, '_> {
             Err(RuleError::Fault(fault)) => fault,
             Err(host) => return Err(host),
         };
-        self.log.note(&fault);
+        self.log.note(&fault, rules);
         if range.len() == 1 {
             let at = self.resolved.clicks[priced.click[range.start] as usize].at;
             let sentence = self.sentence(rules.threshold(), &fault);
@@ -354,7 +358,7 @@ impl Work<'_, '_> {
                 }
                 return Ok(());
             }
-            Err(RuleError::Fault(fault)) => self.log.note(&fault),
+            Err(RuleError::Fault(fault)) => self.log.note(&fault, rules),
             Err(host) => return Err(host),
         }
         if range.len() > 1 {

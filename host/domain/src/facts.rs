@@ -137,6 +137,13 @@ pub struct Decisions {
     pub reason: Vec<u16>,
 }
 
+/// Id of the campaign in this row of the table; empty when it is not there.
+#[must_use]
+pub fn campaign_id<'t>(columns: &CampaignColumns, texts: &'t [String], campaign: u32) -> &'t str {
+    let id = columns.id.get(campaign as usize);
+    id.and_then(|id| texts.get(*id as usize)).map_or("", String::as_str)
+}
+
 impl ClickColumns {
     #[must_use]
     pub fn len(&self) -> usize {

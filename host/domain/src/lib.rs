@@ -20,3 +20,4 @@ pub mod refund;
 pub mod rule;
 pub mod slice;
 pub mod transcript;
+pub mod trial;

@@ -277,6 +277,17 @@ pub trait Rules {
     fn pricing(&self) -> &Description;
     fn threshold(&self) -> &Description;
 
+    /// Whether the ids of campaigns are to be among the facts also when no rule asked for texts.
+    fn wants_ids(&self) -> bool {
+        false
+    }
+
+    /// Whether the last call failed because of a candidate. That costs no click: asked about its rows one by one, the
+    /// rules in force answer instead.
+    fn candidate_failed(&self) -> bool {
+        false
+    }
+
     /// # Errors
     /// The rule trapped, ran out of fuel or memory, or the host could not run it.
     fn price(&mut self, facts: &PricingFacts) -> Result<Quotes, RuleError>;

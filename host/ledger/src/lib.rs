@@ -35,6 +35,8 @@ mod rules;
 mod shape;
 mod sqlite;
 mod statement;
+mod trial_rows;
+mod trials;
 mod valve;
 mod watch;
 mod watch_rows;
@@ -73,6 +75,7 @@ pub use rule_rows::{
 };
 pub use session::Database;
 pub use statement::{Adjustment, StatementLine, StatementRows};
+pub use trial_rows::{Abort, NewTrial, Touched, Trial, TrialKind};
 pub use watch_rows::{
     ClickCount, DuplicateRate, DuplicateRates, Finding, Lap, RateFilter, RateScope, WatchState,
     Window,

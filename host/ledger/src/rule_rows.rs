@@ -115,6 +115,11 @@ pub mod change {
     pub const PAUSE_RULE: &str = "PAUSE_RULE";
     pub const FALLBACK: &str = "FALLBACK";
     pub const PRUNE: &str = "PRUNE";
+    pub const SHADOW_START: &str = "SHADOW_START";
+    pub const SHADOW_STOP: &str = "SHADOW_STOP";
+    pub const CANARY_START: &str = "CANARY_START";
+    pub const CANARY_PROMOTE: &str = "CANARY_PROMOTE";
+    pub const CANARY_ABORT: &str = "CANARY_ABORT";
 }
 
 /// A change of the registry, to be written down in the transaction that makes it.

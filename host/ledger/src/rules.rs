@@ -12,6 +12,7 @@ use crate::dialect::{Arg, Cells, Dialect, change, one, rows, texts};
 use crate::error::{LedgerError, Result};
 use crate::rule_rows::{Activated, Activation, Bad, Change, Generation, Part, change as kinds};
 use crate::session::{Connection, ended};
+use crate::trials;
 
 /// What `generations` reads, of `rule_generations g` and `rule_generation_parts p`.
 pub(crate) const COLUMNS: &str = "g.number, g.author, g.note, g.source, {us:g.created_at}, \
@@ -99,7 +100,10 @@ pub(crate) async fn activate<D: Dialect>(
             "generation {previous} is in force and no longer {expected}; look at it and try again"
         )));
     }
-    if before.as_ref().is_some_and(|before| before.parts == parts) {
+    // Going back to the rules that a canary was put beside ends it, whereas activating them again changes nothing.
+    let ends_canary = !matches!(activation.kind, "" | kinds::ACTIVATE)
+        && trials::is_canary(conn, previous).await?;
+    if before.as_ref().is_some_and(|before| before.parts == parts) && !ends_canary {
         return Ok(Activated { number: previous, previous });
     }
     check_modules(conn, &parts).await?;
@@ -123,7 +127,7 @@ pub(crate) async fn activate<D: Dialect>(
     Ok(Activated { number, previous })
 }
 
-async fn write_generation<D: Dialect>(
+pub(crate) async fn write_generation<D: Dialect>(
     conn: &mut D,
     parts: &[Part],
     activation: &Activation<'_>,
@@ -186,7 +190,7 @@ pub(crate) fn generations(rows: &[impl Cells]) -> Vec<Generation> {
 ///
 /// # Errors
 /// `NotAllowed` when a world has two rules.
-fn sorted(parts: &[Part]) -> Result<Vec<Part>> {
+pub(crate) fn sorted(parts: &[Part]) -> Result<Vec<Part>> {
     let mut parts = parts.to_vec();
     parts.sort();
     match parts.windows(2).find(|pair| pair[0].world == pair[1].world) {
@@ -200,7 +204,7 @@ fn sorted(parts: &[Part]) -> Result<Vec<Part>> {
 
 /// # Errors
 /// `NotFound` when a module was not published, or has lost its bytes.
-async fn check_modules<D: Dialect>(conn: &mut D, parts: &[Part]) -> Result<()> {
+pub(crate) async fn check_modules<D: Dialect>(conn: &mut D, parts: &[Part]) -> Result<()> {
     let digests: Vec<_> = parts.iter().map(|part| part.digest.clone()).collect();
     let sql = "SELECT digest FROM rule_modules WHERE digest IN {keys:$1} AND pruned_at IS NULL";
     let known: Vec<String> = rows(conn, sql, &[(&texts(&digests)).into()])

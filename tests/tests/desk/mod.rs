@@ -15,6 +15,7 @@ use tollgate_domain::money::Micros;
 use tollgate_domain::refund::{self, RefundFacts, RefundLimits};
 use tollgate_domain::rule::World;
 use tollgate_domain::slice::{Reading, Record, Slice, SliceBuilder, Source};
+use tollgate_domain::trial::{Candidate, Scope, Sides};
 use tollgate_engine::{Engine, EngineLimits, Refunder, Rule, RuleSet};
 use tollgate_ledger::{
     Acquisition, Keys, Ledger, LedgerConfig, LedgerError, LockKeys, Module, NewCampaign, Part,
@@ -48,11 +49,14 @@ const REFUND_LIMITS: RefundLimits = RefundLimits { settle_us: 0, expire_us: i64:
 
 const FENCE: FenceLimits = FenceLimits { charge_max: Micros(i64::MAX), pause_floor_ppm: 500_000 };
 
+/// Parameters of a candidate's threshold rule, and the campaigns that are its.
+type Other<'o> = (&'o [(&'o str, &'o str)], &'o [&'o str]);
+
 pub(crate) struct Desk {
     runtime: Runtime,
     ledger: Ledger,
     pub(crate) reader: reader::Ledger,
-    rules: RuleSet,
+    rules: Sides<RuleSet>,
     refunder: Refunder,
     generation: u64,
     pub(crate) now_us: i64,
@@ -68,16 +72,39 @@ pub(crate) struct Desk {
 impl Desk {
     /// Opens the ledger and loads the shipped rules; `threshold` sets parameters of the threshold rule.
     pub(crate) fn new(url: &str, threshold: &[(&str, &str)]) -> Self {
+        Self::build(url, threshold, None)
+    }
+
+    /// With the same rules and other parameters of the threshold rule for some campaigns.
+    pub(crate) fn with_candidate(url: &str, threshold: &[(&str, &str)], whom: &[&str]) -> Self {
+        Self::build(url, &[], Some((threshold, whom)))
+    }
+
+    fn build(url: &str, threshold: &[(&str, &str)], candidate: Option<Other<'_>>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = LedgerConfig { copy_rows_min: 6, ..LedgerConfig::new(url, GROUP) };
-        let params: BTreeMap<_, _> = threshold
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]))
-            .collect();
         let (ledger, generation, rules, refunder) = runtime.block_on(async {
             let mut ledger = Ledger::open(&config).await.unwrap();
             ledger.migrate().await.unwrap();
-            let (generation, rules, refunder) = shipped_rules(&mut ledger, &params).await;
+            let other = match candidate {
+                Some((params, whom)) => {
+                    let (_, rules, _) = shipped_rules(&mut ledger, &params_of(params)).await;
+                    let campaigns = whom.iter().map(|id| (*id).to_owned()).collect();
+                    Some((rules, Scope { campaigns, ..Scope::default() }))
+                }
+                None => None,
+            };
+            let (generation, rules, refunder) =
+                shipped_rules(&mut ledger, &params_of(threshold)).await;
+            let rules = match other {
+                None => Sides::alone(rules),
+                Some((other, scope)) => {
+                    let worlds = vec![World::Pricing, World::Threshold];
+                    let charge_max = Micros(i64::MAX);
+                    let candidate = Candidate { rules: other, worlds, scope, charge_max };
+                    Sides::with_candidate(rules, candidate)
+                }
+            };
             (ledger, generation, rules, refunder)
         });
         Self {
@@ -240,6 +267,10 @@ impl Desk {
             book.days.extend(rows.days);
         });
     }
+}
+
+fn params_of(params: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+    params.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect()
 }
 
 /// One slice of a partition, from payloads that arrive now.

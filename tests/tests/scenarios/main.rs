@@ -20,4 +20,5 @@ mod replays;
 mod rules;
 mod servers;
 mod standins;
+mod trials;
 mod watch;

@@ -26,6 +26,7 @@ use crate::rules::folder::Folder;
 use crate::rules::watch::RuleWatch;
 use crate::rules::{LoadError, RuleLoader};
 use crate::telemetry;
+use crate::trials::Trials;
 use crate::watch::Board;
 
 use pipelines::Pipelines;
@@ -71,13 +72,14 @@ impl Host {
     async fn run(self, folder: Folder) -> anyhow::Result<Exit> {
         let mut stop = StopSignals::new()?;
         let (stats, board) = (Arc::new(Stats::new()?), Arc::new(Board::default()));
+        let trials = Arc::new(Trials::default());
         let (lanes_known, lanes_seen) = watch::channel(None);
-        self.serve_admin(&stats, &board, lanes_seen).await?;
+        self.serve_admin(&stats, &board, &trials, lanes_seen).await?;
         let Some(mut ledger) = stop.or(self.reach_ledger()).await.transpose()? else {
             return Ok(Exit::Ok);
         };
         let mut side = SideTasks::new(self.watch_rules(&mut ledger, folder).await?);
-        let shared = Shared::new(stats, board);
+        let shared = Shared::new(stats, board, trials);
         let started = async {
             // Rules that this host cannot load are waited out; the admin listener says which.
             self.loader.board.loaded().wait_for(|number| *number > 0).await?;
@@ -125,6 +127,7 @@ impl Host {
         &self,
         stats: &Arc<Stats>,
         board: &Arc<Board>,
+        trials: &Arc<Trials>,
         lanes: watch::Receiver<Option<Arc<Lanes>>>,
     ) -> anyhow::Result<()> {
         let prometheus = install_recorder()?;
@@ -133,6 +136,7 @@ impl Host {
             stats: Arc::clone(stats),
             board: Arc::clone(board),
             loader: Arc::clone(&self.loader),
+            trials: Arc::clone(trials),
             lanes,
         });
         let listen = self.config.admin.listen.parse().context("admin.listen")?;

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tollgate_domain::facts::{self, ThresholdFacts};
 use tollgate_domain::refund::RefundRule as _;
 use tollgate_domain::rule::{Description, RuleError, Rules as _, Value, World};
 use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, RoomTranscript};
 use tollgate_engine::{Module, Refunder, RuleSet};
-use tollgate_ledger::{Generation, Ledger};
+use tollgate_ledger::{Generation, Ledger, Part};
 
 use super::explanation::{Again, CallShown, ModuleShown, ReasonShown};
-use crate::rules::RuleLoader;
+use crate::rules::{Acting, RuleLoader};
 
 /// Generations held at most; compiled modules take memory.
 const GENERATIONS_MAX: usize = 32;
@@ -19,9 +20,15 @@ const GENERATIONS_MAX: usize = 32;
 /// Rules of generations, compiled once.
 pub(super) struct Generations {
     loader: RuleLoader,
-    loaded: HashMap<u64, Arc<Generation>>,
-    rules: HashMap<u64, RuleSet>,
+    loaded: HashMap<u64, Arc<LoadedGeneration>>,
+    rules: HashMap<u64, Acting>,
     refunders: HashMap<u64, Refunder>,
+}
+
+/// A generation, and the rules of the candidate when it is a canary.
+struct LoadedGeneration {
+    generation: Generation,
+    candidate: Vec<Part>,
 }
 
 impl Generations {
@@ -34,10 +41,10 @@ impl Generations {
         &mut self,
         ledger: &mut Ledger,
         number: u64,
-    ) -> anyhow::Result<&mut RuleSet> {
+    ) -> anyhow::Result<&mut Acting> {
         if !self.rules.contains_key(&number) {
             let generation = self.generation(ledger, number).await?;
-            let rules = self.loader.load_set(ledger, &generation).await?;
+            let rules = self.loader.load_recorded_set(ledger, &generation.generation).await?;
             self.rules.insert(number, rules);
         }
         self.rules.get_mut(&number).context("the rules were just loaded")
@@ -51,7 +58,7 @@ impl Generations {
     ) -> anyhow::Result<&mut Refunder> {
         if !self.refunders.contains_key(&number) {
             let generation = self.generation(ledger, number).await?;
-            let rule = self.loader.load_refunder_of(ledger, &generation).await?;
+            let rule = self.loader.load_refunder_of(ledger, &generation.generation).await?;
             self.refunders.insert(number, rule);
         }
         self.refunders.get_mut(&number).context("the rule was just loaded")
@@ -61,20 +68,21 @@ impl Generations {
     pub(super) fn name_modules(&self, number: u64, calls: &mut [CallShown]) {
         for call in calls {
             let world = World::ALL.into_iter().find(|world| world.as_str() == call.world);
-            call.module = world.and_then(|world| self.module(number, world));
+            call.module = world.and_then(|world| self.module(number, world, call.candidate));
         }
     }
 
     /// What a rule of a generation that was loaded is, with all its parameters.
-    fn module(&self, number: u64, world: World) -> Option<ModuleShown> {
+    fn module(&self, number: u64, world: World, is_candidates: bool) -> Option<ModuleShown> {
         let module = match world {
-            World::Pricing => self.rules.get(&number)?.pricing_rule().module(),
-            World::Threshold => self.rules.get(&number)?.threshold_rule().module(),
+            World::Pricing => self.set(number, is_candidates)?.pricing_rule().module(),
+            World::Threshold => self.set(number, is_candidates)?.threshold_rule().module(),
             World::Refund => self.refunders.get(&number)?.module(),
             World::Notification => return None,
         };
-        let generation = self.loaded.get(&number)?;
-        let part = generation.parts.iter().find(|part| part.world == world.as_str())?;
+        let LoadedGeneration { generation, candidate } = self.loaded.get(&number)?.as_ref();
+        let parts = if is_candidates { candidate } else { &generation.parts };
+        let part = parts.iter().find(|part| part.world == world.as_str())?;
         Some(ModuleShown {
             name: module.description().name.clone(),
             version: module.description().version.clone(),
@@ -83,11 +91,16 @@ impl Generations {
         })
     }
 
+    fn set(&self, number: u64, is_candidates: bool) -> Option<&RuleSet> {
+        let rules = self.rules.get(&number)?;
+        if is_candidates { rules.candidate().map(|one| &one.rules) } else { Some(rules.active()) }
+    }
+
     async fn generation(
         &mut self,
         ledger: &mut Ledger,
         number: u64,
-    ) -> anyhow::Result<Arc<Generation>> {
+    ) -> anyhow::Result<Arc<LoadedGeneration>> {
         if let Some(known) = self.loaded.get(&number) {
             return Ok(Arc::clone(known));
         }
@@ -98,7 +111,9 @@ impl Generations {
         }
         let found = ledger.generation(number).await?;
         let found = found.with_context(|| format!("the ledger has no rule generation {number}"))?;
-        let generation = Arc::new(found);
+        let canary = ledger.canary_of(number).await?;
+        let candidate = canary.map(|canary| canary.parts).unwrap_or_default();
+        let generation = Arc::new(LoadedGeneration { generation: found, candidate });
         self.loaded.insert(number, Arc::clone(&generation));
         Ok(generation)
     }
@@ -129,14 +144,14 @@ pub(super) fn reason(rule: &Description, code: Option<u16>) -> Option<ReasonShow
 }
 
 /// Asks the pricing rule about a recorded call again.
-pub(super) fn price(transcript: &ClickTranscript, call: usize, rules: &mut RuleSet) -> Again {
+pub(super) fn price(transcript: &ClickTranscript, call: usize, rules: &mut Acting) -> Again {
     let call = transcript.price_calls.get(call);
     let facts = call.and_then(|call| Some((call, transcript.pricing_facts(call)?)));
     facts.map_or_else(damaged, |(call, facts)| compare(&call.outcome, &rules.price(&facts)))
 }
 
 /// Asks the threshold rule about a recorded call again.
-pub(super) fn judge(transcript: &ClickTranscript, call: usize, rules: &mut RuleSet) -> Again {
+pub(super) fn judge(transcript: &ClickTranscript, call: usize, rules: &mut Acting) -> Again {
     let judged = transcript.judge_calls.get(call);
     let facts = judged.and_then(|judged| Some((judged, transcript.threshold_facts(call)?)));
     facts
@@ -149,8 +164,43 @@ pub(super) fn refund(transcript: &RefundTranscript, rule: &mut Refunder) -> Agai
 }
 
 /// Asks the threshold rule about a recorded refund again.
-pub(super) fn room(transcript: &RoomTranscript, rules: &mut RuleSet) -> Again {
+pub(super) fn room(transcript: &RoomTranscript, rules: &mut Acting) -> Again {
     compare(&transcript.outcome, &rules.judge(&transcript.facts))
+}
+
+/// Whether the candidate was asked about a click, and has not left it to the rules in force.
+pub(super) fn priced_by_candidate(
+    transcript: &ClickTranscript,
+    call: usize,
+    row: usize,
+    rules: &mut Acting,
+) -> bool {
+    let campaign = transcript.pricing.clicks.campaign.get(row).copied().unwrap_or(u32::MAX);
+    let campaign =
+        facts::campaign_id(&transcript.pricing.campaigns, &transcript.pricing.texts, campaign);
+    let Some(call) = transcript.price_calls.get(call) else { return false };
+    rules.is_candidates(World::Pricing, campaign)
+        && !(call.rows == 1
+            && transcript
+                .pricing_facts(call)
+                .is_some_and(|facts| left_to_others(rules, |rules| drop(rules.price(&facts)))))
+}
+
+/// As `priced_by_candidate`, of the movement in this row.
+pub(super) fn judged_by_candidate(facts: &ThresholdFacts, row: usize, rules: &mut Acting) -> bool {
+    let day = facts.movements.campaign_day.get(row).map(|day| *day as usize);
+    let campaign = day.and_then(|day| facts.days.campaign.get(day)).copied().unwrap_or(u32::MAX);
+    let campaign = facts::campaign_id(&facts.campaigns, &facts.texts, campaign);
+    rules.is_candidates(World::Threshold, campaign)
+        && !(facts.movements.campaign_day.len() == 1
+            && left_to_others(rules, |rules| drop(rules.judge(facts))))
+}
+
+/// Whether the candidate fails at a call about one row.
+fn left_to_others(rules: &mut Acting, ask: impl FnOnce(&mut Acting)) -> bool {
+    rules.forget_failures();
+    ask(rules);
+    !rules.take_tally().campaigns.is_empty()
 }
 
 /// The worst of what calls gave.

@@ -2,18 +2,18 @@
 
 use tollgate_domain::rule::{Description, Rules as _, World};
 use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, RoomTranscript};
-use tollgate_engine::RuleSet;
 
 use super::again;
 use super::cache::Kept;
 use super::explanation::{Again, CallShown, Facts, FailureShown};
 use super::rows;
+use crate::rules::Acting;
 
 /// Calls of the pricing rule about the click in this row.
 pub(super) fn price(
     transcript: &ClickTranscript,
     row: usize,
-    rules: &mut RuleSet,
+    rules: &mut Acting,
     kept: &Kept,
 ) -> Vec<CallShown> {
     let mut calls = Vec::new();
@@ -29,6 +29,7 @@ pub(super) fn price(
             row: row - range.start,
             facts: rows::click(&transcript.pricing, row),
             again,
+            candidate: again::priced_by_candidate(transcript, at, row, rules),
             ..shown(World::Pricing, &call.outcome, answer, rules.pricing())
         });
     }
@@ -39,7 +40,7 @@ pub(super) fn price(
 pub(super) fn judge(
     transcript: &ClickTranscript,
     row: usize,
-    rules: &mut RuleSet,
+    rules: &mut Acting,
     kept: &Kept,
 ) -> Vec<CallShown> {
     let movement = transcript.priced.iter().position(|priced| *priced as usize == row);
@@ -57,6 +58,7 @@ pub(super) fn judge(
         calls.push(CallShown {
             rows: range.len(),
             row,
+            candidate: again::judged_by_candidate(&facts, row, rules),
             facts: rows::movement(&facts, row),
             again,
             ..shown(World::Threshold, &judged.call.outcome, answer, rules.threshold())
@@ -76,10 +78,11 @@ pub(super) fn refund(transcript: &RefundTranscript, rule: &Description, again: A
 }
 
 /// The call about what a refund does to the budget.
-pub(super) fn room(transcript: &RoomTranscript, rules: &mut RuleSet) -> CallShown {
+pub(super) fn room(transcript: &RoomTranscript, rules: &mut Acting) -> CallShown {
     let answer = transcript.outcome.answer().map(|verdicts| rows::verdict(verdicts, 0));
     let again = again::room(transcript, rules);
     CallShown {
+        candidate: again::judged_by_candidate(&transcript.facts, 0, rules),
         facts: rows::movement(&transcript.facts, 0),
         again,
         ..shown(World::Threshold, &transcript.outcome, answer, rules.threshold())
@@ -101,6 +104,7 @@ fn shown<A: Clone>(
     };
     CallShown {
         world: world.as_str().to_owned(),
+        candidate: false,
         module: None,
         rows: 1,
         row: 0,

@@ -156,6 +156,9 @@ pub struct DecisionShown {
 #[derive(Clone, Debug, Serialize)]
 pub struct CallShown {
     pub world: String,
+    /// Whether the candidate of a canary was asked about this record, and gave the answer if there is one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub candidate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<ModuleShown>,
     /// Rows of the call, and which of them is this record.

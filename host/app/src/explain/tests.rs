@@ -116,6 +116,7 @@ fn explanation() -> Explanation {
     assert_eq!(failed.failure().map(|failure| failure.code.as_str()), Some("RULE_TRAP"));
     let call = CallShown {
         world: "pricing".into(),
+        candidate: false,
         module: Some(ModuleShown {
             name: "cached-then-stored".into(),
             version: "1.0.0".into(),

@@ -118,7 +118,8 @@ impl Page {
         } else {
             format!(", row {} of {}", call.row + 1, call.rows)
         };
-        self.line(1, &format!("{}{module}{rows}", call.world));
+        let side = if call.candidate { " by the canary's candidate" } else { "" };
+        self.line(1, &format!("{}{side}{module}{rows}", call.world));
         if let Some(module) = call.module.as_ref().filter(|module| !module.params.is_empty()) {
             let params = module.params.iter().map(|(name, value)| format!("{name} = {value}"));
             self.line(2, &format!("parameters: {}", params.collect::<Vec<_>>().join("; ")));

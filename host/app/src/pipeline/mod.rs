@@ -7,5 +7,6 @@ pub mod hints;
 pub mod recovery;
 pub mod spend;
 pub mod stats;
+pub mod trial;
 pub mod valve;
 pub mod writer;

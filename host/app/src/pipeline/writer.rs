@@ -26,6 +26,7 @@ use super::gather::{Gather, Gathered, Taken};
 use super::hints::{Hints, Wanted};
 use super::spend::SpendPublisher;
 use super::stats::{Stats, WritePath};
+use super::trial::TrialFeed;
 use super::valve::{Flood, Valve, ValveLimits};
 use crate::records::{self, RecordEncoder};
 use crate::rules::{ActiveRules, RuleLoader};
@@ -52,6 +53,7 @@ pub struct WriterParts {
     pub rule_rows_max: usize,
     /// Encodes what rules were given and answered; `None` when it is not kept.
     pub recorder: Option<RecordEncoder>,
+    pub trials: TrialFeed,
     pub clock: Clock,
     pub stats: Arc<Stats>,
     /// Ring when something was written for others: to the outbox, a compensation, a dead letter.
@@ -189,19 +191,24 @@ impl Writer {
         let started = Instant::now();
         self.read_facts(batch, path)?;
         let outcome = self.decide_and_apply(batch);
-        let decision = match outcome {
+        let mut decision = match outcome {
             Ok(decision) => decision,
-            Err(
-                error @ (BatchError::Rule(_) | BatchError::Flood(_) | BatchError::Failing { .. }),
-            ) => {
-                self.runtime.block_on(self.ledger.rollback())?;
+            Err(error) => {
+                self.parts.trials.dropped(&mut self.parts.rules);
+                let is_decided_badly = matches!(
+                    error,
+                    BatchError::Rule(_) | BatchError::Flood(_) | BatchError::Failing { .. }
+                );
+                if is_decided_badly {
+                    self.runtime.block_on(self.ledger.rollback())?;
+                }
                 return Err(error);
             }
-            Err(error) => return Err(error),
         };
         self.state.book.absorb(&decision.plan);
         self.valve.committed(&decision.plan);
         self.after_commit(&decision, started.elapsed(), path);
+        self.parts.trials.committed(&mut self.parts.rules, decision.transcript.take());
         Ok(())
     }
 
@@ -242,6 +249,7 @@ impl Writer {
             );
         };
         let now_us = self.parts.clock.now_us();
+        let is_compared = self.parts.trials.begin(&mut self.parts.rules);
         let wanted = Wanted::by(&self.parts.rules.set);
         let hints = self.runtime.block_on(self.parts.hints.look_up(&resolved, wanted, now_us));
         let context = Context {
@@ -250,7 +258,7 @@ impl Writer {
             hints: &hints,
             fence: &self.parts.fence,
             rule_rows_max: self.parts.rule_rows_max,
-            record: self.parts.recorder.is_some(),
+            record: self.parts.recorder.is_some() || is_compared,
         };
         let mut decision = decide(batch, &resolved, &context, &mut self.parts.rules.set)?;
         drop(resolved);
@@ -265,7 +273,10 @@ impl Writer {
             return Err(BatchError::Flood(floods));
         }
         let transcript = decision.transcript.take().map(Transcript::from);
-        decision.plan.record = records::encoded(self.parts.recorder.as_mut(), transcript);
+        decision.plan.record = records::encoded(self.parts.recorder.as_mut(), transcript.as_ref());
+        if let Some(Transcript::Clicks(transcript)) = transcript.filter(|_| is_compared) {
+            decision.transcript = Some(*transcript);
+        }
         self.runtime.block_on(self.ledger.apply(&decision.plan))?;
         Ok(decision)
     }
@@ -297,7 +308,7 @@ impl Writer {
         note_crossings(&plan.crossings);
         let WriterParts { loader, rules, stats, .. } = &mut self.parts;
         loader.faults.note(plan.generation, failed_clicks(plan));
-        for rule in rules.set.rules_mut() {
+        for rule in rules.set.active_mut().rules_mut() {
             let (world, calls) = loader.costs.called(rules.generation, rule);
             stats.called(world, &calls);
             let stage = if world == World::Pricing { Stage::Price } else { Stage::Judge };

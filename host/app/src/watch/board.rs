@@ -7,7 +7,7 @@ use serde::Serialize;
 use tollgate_ledger::{ClickCount, DuplicateRates, Finding, RateScope, WatchState, Window};
 
 use crate::channels::rfc3339;
-use crate::metrics::Metric;
+use crate::metrics::{Metric, escaped};
 
 /// Findings that `/status` lists at most.
 const LISTED_MAX: usize = 100;
@@ -155,11 +155,6 @@ fn head(text: &mut String, metric: Metric) {
 
 fn line(text: &mut String, metric: Metric, labels: &str, value: i64) {
     *text += &format!("{}{{{labels}}} {value}\n", metric.name());
-}
-
-/// An id as the value of a label.
-fn escaped(id: &str) -> String {
-    id.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 impl From<&Finding> for FindingLine {

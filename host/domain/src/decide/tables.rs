@@ -9,22 +9,29 @@ use crate::facts::{
     PricingFacts, ThresholdFacts, day_state,
 };
 use crate::money::Micros;
-use crate::rule::Needs;
+use crate::rule::{Needs, Rules};
 
 /// Source of all tables of one batch.
 pub(super) struct Tables<'t> {
     batch: &'t Batch,
     resolved: &'t Resolved<'t>,
     hints: &'t [Hint],
+    /// Whether campaigns have their ids also when texts are not needed.
+    with_ids: bool,
 }
 
 impl<'t> Tables<'t> {
-    pub(super) fn new(batch: &'t Batch, resolved: &'t Resolved<'_>, hints: &'t [Hint]) -> Self {
-        Self { batch, resolved, hints }
+    pub(super) fn new(
+        batch: &'t Batch,
+        resolved: &'t Resolved<'_>,
+        hints: &'t [Hint],
+        rules: &dyn Rules,
+    ) -> Self {
+        Self { batch, resolved, hints, with_ids: rules.wants_ids() }
     }
 
     pub(super) fn pricing(&self, needs: Needs) -> PricingFacts {
-        let mut texts = TextTable::new(needs.texts);
+        let mut texts = TextTable::new(needs.texts || self.with_ids);
         let campaigns = self.campaigns(needs, &mut texts);
         let rows = self.resolved.clicks.len();
         let mut clicks = ClickColumns {
@@ -65,7 +72,7 @@ impl<'t> Tables<'t> {
         mut days: CampaignDayColumns,
         movements: impl Iterator<Item = (u32, Micros)>,
     ) -> ThresholdFacts {
-        let mut texts = TextTable::new(needs.texts);
+        let mut texts = TextTable::new(needs.texts || self.with_ids);
         let campaigns = self.campaigns(needs, &mut texts);
         if needs.counter {
             // The counter is about the campaign's present day, and says nothing about another one.
@@ -88,8 +95,10 @@ impl<'t> Tables<'t> {
         let mut columns = CampaignColumns::default();
         for (row, resolved) in self.resolved.campaigns.iter().enumerate() {
             columns.stored_price_micros.push(resolved.campaign.cpc.0);
-            if needs.texts {
+            if needs.texts || self.with_ids {
                 columns.id.push(texts.index(&resolved.campaign.id));
+            }
+            if needs.texts {
                 columns.advertiser.push(texts.index(&resolved.campaign.advertiser));
             }
             if needs.cached_price {

@@ -1,4 +1,5 @@
 mod recorded;
+mod sides;
 
 use std::sync::Arc;
 

@@ -21,6 +21,9 @@ const UNUSED: &str = "
 SELECT m.digest, m.name, m.version, CAST(length(m.bytes) AS BIGINT) FROM rule_modules m
 WHERE m.pruned_at IS NULL AND m.created_at <= {after:-$3} AND NOT EXISTS (
   SELECT 1 FROM rule_generation_parts p WHERE p.digest = m.digest AND (p.number >= $2 OR p.number IN {ids:$1}))
+AND NOT EXISTS (
+  SELECT 1 FROM rule_trial_parts p JOIN rule_trials t ON t.id = p.trial WHERE p.digest = m.digest
+    AND (t.state = 'RUNNING' OR t.generation >= $2 OR t.generation IN {ids:$1}))
 ORDER BY m.name, m.created_at, m.digest";
 
 impl Ledger {

@@ -17,4 +17,5 @@ mod replays;
 mod rules;
 mod statement;
 mod support;
+mod trials;
 mod watch;

@@ -133,6 +133,7 @@ async fn settler(
         outbox: Arc::default(),
         dead_letters: Arc::default(),
         period: Duration::from_millis(config.compensation.look_ms.into()),
+        trials: Arc::default(),
     };
     let own = Ledger::open(&parts.ledger).await.map_err(|error| unavailable(&error))?;
     Ok(Settler::new(parts, own))

@@ -53,7 +53,7 @@ impl Desk {
 }
 
 /// Runs a command with a desk of its own.
-fn at_desk<T>(
+pub(super) fn at_desk<T>(
     common: &Common,
     work: impl AsyncFnOnce(Desk) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -72,7 +72,7 @@ impl Why {
 }
 
 /// Tries again while the database only could not finish.
-async fn persist<T>(mut work: impl AsyncFnMut() -> Result<T, LedgerError>) -> Result<T, ExitError> {
+pub(super) async fn persist<T>(mut work: impl AsyncFnMut() -> Result<T, LedgerError>) -> Result<T, ExitError> {
     for _ in 1..ATTEMPTS_MAX {
         match work().await {
             Err(LedgerError::Transient { .. }) => tokio::time::sleep(PAUSE).await,

@@ -18,6 +18,7 @@ use crate::pipeline::gather::Gather;
 use crate::pipeline::hints::Hints;
 use crate::pipeline::spend::SpendPublisher;
 use crate::pipeline::stats::Stats;
+use crate::pipeline::trial::TrialFeed;
 use crate::pipeline::writer::{Writer, WriterParts};
 use crate::positions::LedgerPositions;
 
@@ -144,6 +145,7 @@ impl Way {
             valve: valve_limits(config),
             rule_rows_max: config.rules.rows_max as usize,
             recorder: recorder(config)?,
+            trials: TrialFeed::new(&shared.trials),
             clock: shared.clock.clone(),
             stats: self.stats,
             outbox: Arc::clone(&shared.outbox),

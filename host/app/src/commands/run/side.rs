@@ -22,6 +22,7 @@ use crate::pipeline::stats::Stats;
 use crate::refunds::{self, RefundParts, finding};
 use crate::relay::{self, RelayParts, Routes};
 use crate::rules::{self, watch::RuleWatch};
+use crate::trials::{self, TrialParts, Trials};
 use crate::upkeep::{self, UpkeepParts, history_settings};
 use crate::watch::{self, Board, WatchParts};
 
@@ -36,10 +37,11 @@ pub(super) struct Shared {
     pub(super) compensations: Arc<Notify>,
     /// Rings when a dead letter was written.
     pub(super) dead_letters: Arc<Notify>,
+    pub(super) trials: Arc<Trials>,
 }
 
 impl Shared {
-    pub(super) fn new(stats: Arc<Stats>, board: Arc<Board>) -> Self {
+    pub(super) fn new(stats: Arc<Stats>, board: Arc<Board>, trials: Arc<Trials>) -> Self {
         Self {
             stats,
             board,
@@ -47,6 +49,7 @@ impl Shared {
             outbox: Arc::default(),
             compensations: Arc::default(),
             dead_letters: Arc::default(),
+            trials,
         }
     }
 }
@@ -81,6 +84,7 @@ impl SideTasks {
         upkeep::turn(ledger, &upkeep).await;
         side.tasks.push(tokio::spawn(upkeep::run(upkeep, side.stop.clone())));
         side.look(host, ledger, shared).await?;
+        side.follow_trials(host, shared)?;
         if config.compensation.enabled {
             side.refund(host, ledger, shared).await?;
         }
@@ -128,6 +132,7 @@ impl SideTasks {
             stats: Arc::clone(&shared.stats),
             wake: Arc::clone(&shared.outbox),
             period: Duration::from_millis(config.budget.look_ms.into()),
+            trials: Arc::clone(&shared.trials),
         };
         let stop = self.stop.clone();
         self.on_one_thread(move || looks::run(look, stop));
@@ -156,11 +161,27 @@ impl SideTasks {
             dead_letters: Arc::clone(&shared.dead_letters),
             period: Duration::from_millis(settings.look_ms.into()),
             recorder: recorder(&host.config)?,
+            trials: Arc::clone(&shared.trials),
         };
         let stop = self.stop.clone();
         self.on_one_thread(move || refunds::run(refund, stop));
         let finding = LedgerConfig { early_commits: true, ..ledger_config(&host.config) };
         self.tasks.push(tokio::spawn(finding::run(finding, self.stop.clone())));
+        Ok(())
+    }
+
+    fn follow_trials(&mut self, host: &Host, shared: &Shared) -> anyhow::Result<()> {
+        let trials = TrialParts {
+            // Sums that are lost are only sums of a trial, and a charge must not wait for the disk because of them.
+            ledger: LedgerConfig { early_commits: true, ..ledger_config(&host.config) },
+            loader: Arc::clone(&host.loader),
+            fence: fence_limits(&host.config)?,
+            rule_rows_max: host.config.rules.rows_max as usize,
+            owner: owner(),
+            trials: Arc::clone(&shared.trials),
+            outbox: Arc::clone(&shared.outbox),
+        };
+        self.tasks.push(tokio::spawn(trials::run(trials, self.stop.clone())));
         Ok(())
     }
 

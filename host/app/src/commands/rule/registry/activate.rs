@@ -90,7 +90,11 @@ async fn new_parts(
     Ok(parts)
 }
 
-fn part(
+/// A module with what is given, and what is in force for the rest.
+///
+/// # Errors
+/// The module has no such parameters.
+pub(in crate::commands::rule) fn part(
     module: &Module,
     old: Option<&Part>,
     params: &Params,
