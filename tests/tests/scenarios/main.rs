@@ -1,6 +1,7 @@
 //! The real binary against real servers, judged by the reference model. One program, so that all scenarios share
 //! one Kafka and one Postgres.
 
+mod candidates;
 mod dead_letters;
 mod exact;
 mod explain;
