@@ -2,6 +2,7 @@
 //! one Kafka and one Postgres.
 
 mod activations;
+mod candidates;
 mod dead_letters;
 mod exact;
 mod explain;

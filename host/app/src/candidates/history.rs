@@ -89,10 +89,10 @@ impl History {
     /// Reads the next records and makes portions of them.
     fn fetch(&mut self) -> Result<(), ReplayError> {
         let end = self.records.len().min(self.at + RECORDS_MAX);
-        let records = &self.records[self.at..end];
+        let records = self.records[self.at..end].to_vec();
         self.at = end;
         let ledger = &mut self.ledger;
-        let bodies = self.runtime.block_on(ledger.past_bodies(records)).map_err(unread)?;
+        let bodies = self.runtime.block_on(ledger.past_bodies(&records)).map_err(unread)?;
         let mut transcripts = Vec::with_capacity(bodies.len());
         for (at, body) in bodies {
             match records::decode(&body) {

@@ -66,14 +66,16 @@ impl Sides {
             Some(number) => ledger.generation(number).await?,
             None => ledger.active().await?,
         };
-        let missing = || match number {
-            Some(number) => anyhow!("the ledger has no rule generation {number}"),
-            None => anyhow!(
-                "no rule generation is active; run `tollgate run`, or name rules by --against"
-            ),
+        let mut before = match (&generation, number) {
+            (Some(generation), _) => parts(engine, ledger, generation).await?,
+            (None, Some(number)) => bail!("the ledger has no rule generation {number}"),
+            (None, None) if modules.len() < WORLDS.len() => {
+                bail!(
+                    "no rule generation is active; run `tollgate run`, or name both rules by --against"
+                )
+            }
+            (None, None) => Vec::new(),
         };
-        let generation = generation.ok_or_else(missing)?;
-        let mut before = parts(engine, ledger, &generation).await?;
         for name in modules {
             let module = found(engine, Some(&mut *ledger), name).await?;
             replace(&mut before, module, name, &Params::new());

@@ -124,6 +124,35 @@ fn a_refused_compensation_keeps_the_bytes_of_its_record() {
 }
 
 #[test]
+fn a_click_that_was_read_before_is_the_same_click() {
+    let payload = r#"{"event_type":"CLICK","timestamp":"2026-01-15T10:30:00Z","campaign_id":"c","advertiser_id":"a",
+        "device_id":"d","category":"x\"y","bid_price":0.25,"placement":"HOME"}"#;
+    let source = Source { topic: "t".into(), partition: 0, incarnation: 0, epoch: 0 };
+    let limits = DecodeLimits::default();
+    let mut read = SliceBuilder::new(Arc::new(source.clone()), 3, Reading::Clicks);
+    let mut known = SliceBuilder::new(Arc::new(source), 3, Reading::Clicks);
+    let event = crate::event::decode(payload, -1, &limits).unwrap().unwrap();
+    for offset in [3, 3, 7] {
+        let payload = Some(payload.as_bytes());
+        read.push(&Record { offset, at_ms: -1, key: None, payload, headers: &[] }, &limits);
+        known.push_known(offset, -1, &event);
+    }
+    let (read, known) = (read.finish(), known.finish());
+    assert_eq!((known.first_offset, known.next_offset, known.absent), (3, 8, 3));
+    assert_eq!((known.clicks.len(), read.clicks.len()), (2, 2));
+    for (read_one, known_one) in read.clicks.iter().zip(&known.clicks) {
+        let texts = |slice: &Slice, click: &Click| {
+            let party = slice.parties[click.party as usize];
+            [party.campaign, party.advertiser, click.device, click.ad, click.category]
+                .map(|text| slice.text(text).to_owned())
+        };
+        assert_eq!(texts(&read, read_one), texts(&known, known_one));
+        let rest = |click: &Click| (click.offset, click.occurred_at_us, click.bid, click.placement);
+        assert_eq!(rest(read_one), rest(known_one));
+    }
+}
+
+#[test]
 fn bytes_of_compensations_count() {
     let (one, two) = (compensations(&[0]).bytes(), compensations(&[0, 0]).bytes());
     assert!(one > 100 && two == 2 * one, "{one} {two}");

@@ -9,6 +9,7 @@ mod looks;
 mod migration;
 mod outage;
 mod outbox;
+mod past;
 mod progress;
 mod race;
 mod refunds;

@@ -68,13 +68,13 @@ pub(super) fn class_names() -> Vec<String> {
         let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
-    let between = |at: usize, sign: &str| match (at.checked_sub(1), BOUNDS.get(at)) {
+    let between = |at: usize, sign: &str, beyond: &str| match (at.checked_sub(1), BOUNDS.get(at)) {
         (None, Some(to)) => format!("{sign}0\u{2013}{} %", edge(*to)),
         (Some(from), Some(to)) => format!("{sign}{}\u{2013}{} %", edge(BOUNDS[from]), edge(*to)),
-        (from, None) => format!("{sign}> {} %", edge(from.map_or(0, |from| BOUNDS[from]))),
+        (from, None) => format!("{beyond} {sign}{} %", edge(from.map_or(0, |from| BOUNDS[from]))),
     };
-    let below = (0..=BOUNDS.len()).rev().map(|at| between(at, "\u{2212}"));
-    let above = (0..=BOUNDS.len()).map(|at| between(at, "+"));
+    let below = (0..=BOUNDS.len()).rev().map(|at| between(at, "\u{2212}", "<"));
+    let above = (0..=BOUNDS.len()).map(|at| between(at, "+", ">"));
     let rest = ["from 0".to_owned(), "one side only".to_owned()];
     below.chain(["same".to_owned()]).chain(above).chain(rest).collect()
 }
@@ -129,8 +129,8 @@ mod tests {
         check(1_000, 999, "\u{2212}0\u{2013}0.1 %");
         check(1_000, 1_002, "+0.1\u{2013}1 %");
         check(1_000, 1_500, "+20\u{2013}50 %");
-        check(1_000, 1_501, "+> 50 %");
-        check(1_000, 0, "\u{2212}> 50 %");
+        check(1_000, 1_501, "> +50 %");
+        check(1_000, 0, "< \u{2212}50 %");
         check(1_000_000_000, 1_000_000_001, "+0\u{2013}0.1 %");
         check(0, 1, "from 0");
         check(0, 0, "same");

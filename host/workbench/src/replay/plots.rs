@@ -36,7 +36,7 @@ pub(super) fn movers(lines: &[&Line]) -> String {
                 y + 4
             ),
         );
-        let (anchor, at) = if is_more { ("start", middle) } else { ("end", middle) };
+        let (anchor, at) = if is_more { ("start", middle + 5) } else { ("end", middle - 5) };
         let amount = signed(line.difference_micros);
         put(
             &mut body,
@@ -69,8 +69,8 @@ pub(super) fn histogram(what: &str, bars: &[Bar]) -> String {
     for at in shown {
         let (bar, y) = (&bars[at], rows * ROW);
         let class = match bar.change.chars().next() {
-            Some('\u{2212}') => "less",
-            Some('+') => "more",
+            Some('\u{2212}' | '<') => "less",
+            Some('+' | '>') => "more",
             _ => "plain",
         };
         let (name, count) = (escaped(&bar.change), grouped(bar.count));
@@ -147,11 +147,13 @@ pub(super) fn differences(hours: &[Hour]) -> String {
     let middle = 14 + PLOT_HEIGHT / 2;
     let mut body = String::new();
     frame(&mut body, &points, &signed(i128::try_from(most).unwrap_or(i128::MAX)));
-    let wide = ((WIDTH - 2 * LEFT) / points.len() as i128 - 1).clamp(1, 40);
+    let count = points.len() as i128;
+    let wide = (WIDTH / count - 1).clamp(1, 40);
     for (at, point) in points.iter().enumerate() {
         let height = scaled(of(point).unsigned_abs(), most, PLOT_HEIGHT / 2);
         let (y, class) = if of(point) >= 0 { (middle - height, "more") } else { (middle, "less") };
-        let x = (across(at, points.len()) - wide / 2).max(0);
+        // Each bar stands in the middle of its own part of the width.
+        let x = (WIDTH * (2 * at as i128 + 1) / count - wide) / 2;
         let (at, amount) = (instant(point.at_us), signed(of(point)));
         put(
             &mut body,
