@@ -88,7 +88,9 @@ impl Bench {
         let second = self.second.as_ref().and_then(|second| {
             let admitted = second.admit(module.world(), &bytes);
             // The first compiler took it, so it is only that interpreters are not for the second one.
-            admitted.inspect_err(|_| eprintln!("note: an interpreter is compiled in one way only")).ok()
+            admitted
+                .inspect_err(|_| eprintln!("note: an interpreter is compiled in one way only"))
+                .ok()
         });
         let report = cases::run(&module, &cases, &Checks { fence: self.fence.clone(), second });
         Ok(Tested {
