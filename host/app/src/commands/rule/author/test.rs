@@ -111,8 +111,8 @@ impl Bench {
         Ok(Candidate { bytes, module, cases, native: None })
     }
 
-    /// Runs the project's own tests and builds it. Its cases are read where they are written, so that a failure names the
-    /// author's own file.
+    /// Runs the project's own tests and builds it. Its cases are read where they are written, so that a failure names
+    /// the author's own file.
     fn project(&self, folder: &Path) -> anyhow::Result<Candidate> {
         let project = Project::open(folder).map_err(|error| of_project(&error))?;
         let native = native(&project)?;
