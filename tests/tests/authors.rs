@@ -79,6 +79,10 @@ fn a_new_project_of_every_kind_tests_builds_and_is_admitted_offline() {
         ] {
             assert!(built.contains(&line), "{built}");
         }
+        let proved = ok(&desk.tollgate(&project, &["rule", "test"]));
+        assert!(proved.contains("ok: ") && proved.contains("cargo test passed"), "{proved}");
+        let inside = ok(&desk.tollgate(&project, &["rule", "test", &format!("{name}.wasm")]));
+        assert!(inside.contains("ok: ") && !inside.contains("cargo test"), "{inside}");
         let lock = std::fs::read_to_string(project.join("Cargo.lock")).expect("a lock");
         assert_eq!(
             lock.matches("[[package]]").count(),

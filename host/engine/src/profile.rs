@@ -1,5 +1,5 @@
-//! Where a call spends its fuel. The engine stops at every function entry and every turn of a loop and looks at the stack,
-//! so a profile is exact to those points, complete, and the same on any machine.
+//! Where a call spends its fuel. The engine stops at every function entry and every turn of a loop and looks at the
+//! stack, so a profile is exact to those points, complete, and the same on any machine.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,8 +93,8 @@ where
     Ok(Profile { stacks, fuel: given - left })
 }
 
-/// Fuel between two looks belongs to the stack of the first one. What a loop without calls spends is known at its end, and
-/// its turns have the same stack.
+/// Fuel between two looks belongs to the stack of the first one. What a loop without calls spends is known at its end,
+/// and its turns have the same stack.
 #[derive(Default)]
 struct Spent {
     left: u64,

@@ -87,8 +87,8 @@ impl Rule {
     /// Asks a rule of the world pricing.
     ///
     /// # Errors
-    /// The rule trapped, ran out of fuel or memory, gave another number of answers than it was asked for, or the host could not
-    /// run it, which is also the answer of a rule of another world.
+    /// The rule trapped, ran out of fuel or memory, gave another number of answers than it was asked for, or the host
+    /// could not run it, which is also the answer of a rule of another world.
     pub fn price(&mut self, facts: &PricingFacts) -> Result<Quotes, RuleError> {
         let rows = facts.clicks.len();
         let texts = convert::texts(&facts.texts);

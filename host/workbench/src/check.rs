@@ -101,7 +101,11 @@ pub fn check(engine: &Engine, name: &str, world: Option<World>, bytes: &[u8]) ->
     }
     Check {
         module: name.to_owned(),
-        limits: limits(&survey, bytes.len(), survey.verdict.as_ref().map_or(engine.limits(), Module::limits)),
+        limits: limits(
+            &survey,
+            bytes.len(),
+            survey.verdict.as_ref().map_or(engine.limits(), Module::limits),
+        ),
         world: survey.world.map(World::as_str),
         exports: survey.exports,
         problems,

@@ -87,8 +87,8 @@ impl Runner {
         Self { rule, campaigns, surroundings, totals }
     }
 
-    /// Asks about one line: an event of `ad-events` for a pricing rule, for the others facts as cases give them, as JSON.
-    /// `None`: the line is empty, or an event that is not a click.
+    /// Asks about one line: an event of `ad-events` for a pricing rule, for the others facts as cases give them, as
+    /// JSON. `None`: the line is empty, or an event that is not a click.
     pub fn ask(&mut self, text: &str) -> Option<Answer> {
         self.totals.lines += 1;
         let line = self.totals.lines;

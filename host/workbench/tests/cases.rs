@@ -151,6 +151,29 @@ fn modules_fail_for_reasons_of_their_own() {
 }
 
 #[test]
+fn two_compilations_have_to_answer_the_same() {
+    // Another module stands for a compilation that went wrong.
+    let check = |second: &str, expected: Option<&str>| {
+        let cases = parse(World::Pricing, "[[case]]\nname = \"a\"\nexpect.reason = \"COMPUTED\"");
+        let second = Some(admit(World::Pricing, &Guest::pricing(second).build()));
+        let module = admit(World::Pricing, &Guest::pricing(GOOD).build());
+        let report = cases::run(&module, &cases, &Checks { second, ..Checks::default() });
+        let text = cases::shown(&report, Paint::Plain);
+        assert_eq!(report.is_passed(), expected.is_none(), "{text}");
+        assert!(text.contains(expected.unwrap_or("ok: 1 of 1")), "{text}");
+    };
+    check(GOOD, None);
+    let other = "(call $answer (local.get $rows) (i64.const 1001))";
+    check(
+        other,
+        Some(
+            "compiled another way the rule answers charge = \"0.001001\", reason = \"COMPUTED\", instead of",
+        ),
+    );
+    check(TRAP, Some("compiled another way the rule answers RULE_TRAP (it trapped: "));
+}
+
+#[test]
 fn messages_are_compared_in_whole_or_in_part() {
     let bytes = shipped(World::Notification);
     let check = |expect: &str, expected: &[&str]| {

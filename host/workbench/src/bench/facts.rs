@@ -1,4 +1,5 @@
-//! Ordinary facts in any number, the same ones every time. Every row has a campaign of its own, which is the worst case.
+//! Ordinary facts in any number, the same ones every time. Every row has a campaign of its own, which is the worst
+//! case.
 
 use tollgate_domain::facts::{
     ABSENT_MICROS, CampaignColumns, CampaignDayColumns, ClickColumns, CompensationColumns,

@@ -1,4 +1,5 @@
-//! Where a rule spends its fuel, as a flame graph. Fuel is exact, so the picture of a module is the same on any machine.
+//! Where a rule spends its fuel, as a flame graph. Fuel is exact, so the picture of a module is the same on any
+//! machine.
 
 use inferno::flamegraph::{self, Options};
 use tollgate_engine::{Profile, Rule};

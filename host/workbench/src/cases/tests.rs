@@ -87,7 +87,10 @@ fn what_is_expected_is_read_strictly() {
     pricing("charge = 0.9", &["`charge` is not a decimal as text"]);
     pricing("fault = \"OOPS\"", &["`fault` is not one of \"RULE_TRAP\", "]);
     pricing("fault = \"RULE_TRAP\", charge = 1", &["expect fields, or `quotes`, or a `fault`"]);
-    pricing("refund = 1", &["nothing is expected", "unknown key `refund`; known here: `charge`, `fault`"]);
+    pricing(
+        "refund = 1",
+        &["nothing is expected", "unknown key `refund`; known here: `charge`, `fault`"],
+    );
     let threshold = |expect, expected: &[&str]| check(World::Threshold, "", expect, expected);
     threshold("action = \"warn\", level = \"0.9\", usage = \"0.9\", allowed = \"1\"", &[]);
     threshold("action = \"stop\"", &["`action` is not one of \"keep\", \"warn\""]);

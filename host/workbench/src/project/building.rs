@@ -19,8 +19,8 @@ pub struct Built {
 }
 
 impl Project {
-    /// Builds the module with its cases inside, writes it to `out` and admits it. A module that is not admitted is written, too, so that it
-    /// can be looked into.
+    /// Builds the module with its cases inside, writes it to `out` and admits it. A module that is not admitted is
+    /// written, too, so that it can be looked into.
     ///
     /// # Errors
     /// A tool is missing, the rule does not compile, its cases cannot be read, or its module is not admitted.

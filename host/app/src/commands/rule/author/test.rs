@@ -88,7 +88,9 @@ impl Bench {
         let second = self.second.as_ref().and_then(|second| {
             let admitted = second.admit(module.world(), &bytes);
             // The first compiler took it, so it is only that interpreters are not for the second one.
-            admitted.inspect_err(|_| eprintln!("note: an interpreter is compiled in one way only")).ok()
+            admitted
+                .inspect_err(|_| eprintln!("note: an interpreter is compiled in one way only"))
+                .ok()
         });
         let report = cases::run(&module, &cases, &Checks { fence: self.fence.clone(), second });
         Ok(Tested {
@@ -109,8 +111,8 @@ impl Bench {
         Ok(Candidate { bytes, module, cases, native: None })
     }
 
-    /// Runs the project's own tests and builds it. Its cases are read where they are written, so that a failure names the
-    /// author's own file.
+    /// Runs the project's own tests and builds it. Its cases are read where they are written, so that a failure names
+    /// the author's own file.
     fn project(&self, folder: &Path) -> anyhow::Result<Candidate> {
         let project = Project::open(folder).map_err(|error| of_project(&error))?;
         let native = native(&project)?;
