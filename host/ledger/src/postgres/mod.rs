@@ -100,17 +100,17 @@ impl Dialect for PgConnection {
     }
 
     async fn begin_search(&mut self) -> Result<()> {
-        // Only a bitmap scan uses the summaries of page ranges; a planner that has no statistics of a new day yet takes
-        // the whole of another index for cheaper. Starting workers takes longer than the scan does. Only a plan for
-        // these very days leaves the other days alone.
-        let sql = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off;
+        // Only a bitmap scan uses the summaries of page ranges. A planner that has no statistics of a new day yet would
+        // read the whole unique index instead, if its entries cost nothing. Starting workers takes longer than the
+        // scan does. Only a plan for these very days leaves the other days alone.
+        let sql = "SET LOCAL enable_bitmapscan = on; SET LOCAL cpu_index_tuple_cost = 1000;
             SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan";
         self.execute(sql).await.map(drop).map_err(database_error)
     }
 
     async fn end_search(&mut self) -> Result<()> {
         let sql = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = off;
-            SET LOCAL enable_indexscan = on";
+            SET LOCAL cpu_index_tuple_cost = DEFAULT";
         self.execute(sql).await.map(drop).map_err(database_error)
     }
 
