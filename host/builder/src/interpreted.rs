@@ -12,7 +12,7 @@ use crate::said::{Said, answer, run};
 /// What a rule is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// `rule.js`, run by QuickJS through componentize-qjs.
+    /// `rule.js`, run by SpiderMonkey through componentize-js.
     JavaScript,
     /// `rule.py`, run by CPython through componentize-py.
     Python,
@@ -35,9 +35,9 @@ pub fn build(
     command.current_dir(folder);
     match language {
         Language::JavaScript => {
-            command.args(["--wit", "wit", "--js", "rule.js", "--world", world]);
-            // Without the system, without features that need a host which waits, and small.
-            command.args(["--stub-wasi", "--sync", "--opt-size", "--output"]);
+            command.args(["rule.js", "--wit", "wit", "--world-name", world]);
+            command.args(["--disable", "stdio", "random", "clocks", "http", "fetch-event"]);
+            command.arg("--out");
         }
         Language::Python => {
             command.args(["--quiet", "--wit-path", "wit", "--world", world]);
@@ -53,7 +53,7 @@ pub fn build(
 
 fn tool_name(language: Language) -> &'static str {
     match language {
-        Language::JavaScript => "componentize-qjs",
+        Language::JavaScript => "componentize-js",
         Language::Python => "componentize-py",
     }
 }

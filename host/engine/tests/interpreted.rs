@@ -66,6 +66,15 @@ fn interpreters_are_admitted_where_the_limits_name_their_world() {
     check(None, Notification, silent().extra(FLOATS), Some("FLOAT_REFUSED"));
     check(None, Notification, silent().memory("2"), Some("MEMORY_UNBOUNDED"));
     check(Some(&[Threshold]), Notification, silent().extra(FLOATS), Some("FLOAT_REFUSED"));
+    // What a language's tools export for themselves is theirs; a second interface is not.
+    let exporting = |more: &str| {
+        let guest = silent().extra(FLOATS).extra("(func (export \"init\"))");
+        Guest { world: format!("{}{more}", guest.world), ..guest }
+    };
+    check(Some(both), Notification, exporting("export init: func();"), None);
+    let plain =
+        Guest { extra: "(func (export \"init\"))".to_owned(), ..exporting("export init: func();") };
+    check(Some(both), Notification, plain, Some("WRONG_WORLD"));
     // A world that moves money stays what it is, whatever the limits name.
     let pricing = || Guest::pricing(GOOD);
     check(Some(&World::ALL), Pricing, pricing().extra(FLOATS), Some("FLOAT_REFUSED"));

@@ -33,3 +33,8 @@ pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionE
         }
     })
 }
+
+/// What the tools of a language export for themselves has a plain name; the host never calls it.
+pub(super) fn is_of_tools(export: &str) -> bool {
+    !export.contains(':')
+}

@@ -8,7 +8,7 @@ use wasmparser::{
     TypeRef, ValidPayload, Validator, ValidatorResources,
 };
 
-use super::{AdmissionError, description, judge_exports, load, scan};
+use super::{AdmissionError, description, interpreted, judge_exports, load, scan};
 use crate::convert;
 use crate::engine::Engine;
 use crate::limits::EngineLimits;
@@ -59,13 +59,15 @@ fn problems(
     let shared = world.map(|world| engine.shared_for(world, bytes));
     let mut problems = Vec::new();
     // Other things are demanded of an interpreter, and admission names the first.
-    if !shared.is_some_and(|shared| shared.interprets) {
+    let interprets = shared.is_some_and(|shared| shared.interprets);
+    if !interprets {
         problems.extend(seen.problems.iter().cloned());
     }
     if problems.is_empty() {
-        let names: Vec<&str> = seen.exports.iter().map(String::as_str).collect();
+        let names = seen.exports.iter().map(String::as_str);
+        let names = names.filter(|name| !(interprets && interpreted::is_of_tools(name)));
         let expected = convert::interface(world.unwrap_or(World::Pricing)).0;
-        problems.extend(judge_exports(&names, expected).err());
+        problems.extend(judge_exports(&names.collect::<Vec<_>>(), expected).err());
     }
     if let (Some(shared), Some(world), true) = (shared, world, problems.is_empty())
         && let Ok(module) = load(shared, world, bytes)
