@@ -29,12 +29,13 @@ const ARROWS: [(&str, &[&str]); 10] = [
 ];
 
 /// Libraries that only these crates of the host may know.
-const OWNERS: [(&str, &[&str]); 10] = [
+const OWNERS: [(&str, &[&str]); 11] = [
     ("wasmtime", &["tollgate-engine"]),
     ("wasmparser", &["tollgate-engine"]),
     ("sqlx", &["tollgate-ledger"]),
     ("rdkafka", &["tollgate-stream"]),
     ("rdkafka-sys", &["tollgate-stream"]),
+    ("ed25519-dalek", &["tollgate"]),
     ("redis", &["tollgate"]),
     ("reqwest", &["tollgate"]),
     ("lettre", &["tollgate"]),

@@ -207,8 +207,7 @@ impl Settler {
         self.parts.stats.settled(plan, latency_us);
         let RefundParts { loader, rule, stats, .. } = &mut self.parts;
         let ActiveRefunder { refunder, set, generation } = rule;
-        for rule in std::iter::once(refunder.rule_mut()).chain(set.active_mut().rules_mut())
-        {
+        for rule in std::iter::once(refunder.rule_mut()).chain(set.active_mut().rules_mut()) {
             let (world, calls) = loader.costs.called(*generation, rule);
             stats.called(world, &calls);
         }

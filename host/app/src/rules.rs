@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::{self, Micros};
 use tollgate_domain::rule::World;
 use tollgate_domain::trial::Sides;
@@ -22,7 +23,9 @@ use tollgate_engine::{
     Rule, RuleSet,
 };
 use tollgate_ledger::{Generation, Ledger, LedgerError, Signature};
+use tollgate_workbench::cases::{self, Checks, Paint};
 
+use crate::commands::fence_limits;
 use crate::config::Config;
 
 use board::{ModuleLine, RuleBoard, Trouble};
@@ -66,6 +69,8 @@ pub struct ActiveRefunder {
 pub struct RuleLoader {
     engine: Engine,
     trust: Trust,
+    /// What is demanded of answers, by cases too.
+    fence: FenceLimits,
     /// Modules by world and digest, because several parts of the host load the same.
     admitted: Mutex<HashMap<(World, String), Module>>,
     /// Held while a module is compiled, so that two parts of the host do not compile the same one.
@@ -100,6 +105,8 @@ pub enum LoadError {
     Params(String),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("the cases that rule {rule} carries do not hold:\n{report}")]
+    Cases { rule: String, report: String },
 }
 
 impl LoadError {
@@ -115,6 +122,7 @@ impl LoadError {
             Self::Signature(error) => error.code(),
             Self::Params(_) => "BAD_PARAMETERS",
             Self::Bind(error) => error.code(),
+            Self::Cases { .. } => "CASES_FAILED",
         }
     }
 
@@ -140,10 +148,12 @@ impl RuleLoader {
         if !rules.cache_dir.is_empty() {
             engine.keep_compiled(Path::new(&rules.cache_dir)).context("rules.cache_dir")?;
         }
-        let charge_max = money::parse_scaled(&config.fence.charge_max).context("fence.charge_max")?;
+        let charge_max =
+            money::parse_scaled(&config.fence.charge_max).context("fence.charge_max")?;
         Ok(Self {
             engine,
             trust: Trust::new(rules),
+            fence: fence_limits(config)?,
             admitted: Mutex::default(),
             compiling: Mutex::default(),
             board: RuleBoard::default(),
@@ -302,6 +312,23 @@ impl RuleLoader {
         }
         admitted.insert((world, digest), module.clone());
         Ok(module)
+    }
+
+    /// Runs the cases that a module carries, which is done before it is activated.
+    ///
+    /// # Errors
+    /// They cannot be read, or one of them does not hold.
+    pub fn prove(&self, module: &Module, bytes: &[u8]) -> Result<(), LoadError> {
+        let description = module.description();
+        let failed = |report| {
+            let rule = format!("{} {}", description.name, description.version);
+            LoadError::Cases { rule, report }
+        };
+        let found = cases::embedded(module.world(), bytes);
+        let Some(cases) = found.map_err(|error| failed(error.to_string()))? else { return Ok(()) };
+        let report =
+            cases::run(module, &cases, &Checks { fence: self.fence.clone(), second: None });
+        if report.is_passed() { Ok(()) } else { Err(failed(cases::shown(&report, Paint::Plain))) }
     }
 
     fn note(&self, generation: u64, error: &LoadError) {

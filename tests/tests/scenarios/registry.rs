@@ -85,7 +85,7 @@ fn a_folder_that_changes_goes_into_force_as_a_whole() {
 
     // Two modules that belong together go into force together.
     let changed = shipped(World::Notification);
-    let terse = crate::guests::built("terse_notification.wasm");
+    let terse = crate::guests::built("others/terse_notification.wasm");
     assert_ne!(changed, terse);
     swap_in(&folder, "notification.wasm", &terse);
     swap_in(&folder, "pricing.wasm", &flat);

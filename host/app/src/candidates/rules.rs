@@ -9,7 +9,7 @@ use tollgate_engine::{AdmissionError, Engine, Module, Rule, RuleSet};
 use tollgate_ledger::{Generation, Ledger};
 use tollgate_workbench::replay::RuleAbout;
 
-use crate::rules::FolderRule;
+use crate::rules::folder::FolderRule;
 
 /// Worlds that are asked about clicks.
 const WORLDS: [World; 2] = [World::Pricing, World::Threshold];

@@ -21,6 +21,8 @@ use crate::cli::{Cli, Command, Common};
 use crate::config::Config;
 use crate::exit::{Exit, ExitError};
 
+pub(crate) use run::settings::fence_limits;
+
 /// Runs a command.
 ///
 /// # Errors

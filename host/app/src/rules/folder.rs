@@ -205,6 +205,9 @@ fn read_module(
     let module = loader
         .admit_signed(world, &bytes, signature.as_ref())
         .map_err(|error| anyhow!("{}: {} ({})", path.display(), error, error.code()))?;
+    loader
+        .prove(&module, &bytes)
+        .map_err(|error| anyhow!("{}: {error} ({})", path.display(), error.code()))?;
     Ok(FolderRule { module, bytes, params, signature })
 }
 

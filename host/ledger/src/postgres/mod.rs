@@ -109,7 +109,8 @@ impl Dialect for PgConnection {
     }
 
     async fn end_search(&mut self) -> Result<()> {
-        let sql = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = off;
+        let sql =
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_bitmapscan = off;
             SET LOCAL cpu_index_tuple_cost = DEFAULT";
         self.execute(sql).await.map(drop).map_err(database_error)
     }

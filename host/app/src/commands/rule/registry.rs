@@ -72,7 +72,9 @@ impl Why {
 }
 
 /// Tries again while the database only could not finish.
-pub(super) async fn persist<T>(mut work: impl AsyncFnMut() -> Result<T, LedgerError>) -> Result<T, ExitError> {
+pub(super) async fn persist<T>(
+    mut work: impl AsyncFnMut() -> Result<T, LedgerError>,
+) -> Result<T, ExitError> {
     for _ in 1..ATTEMPTS_MAX {
         match work().await {
             Err(LedgerError::Transient { .. }) => tokio::time::sleep(PAUSE).await,

@@ -22,6 +22,7 @@ use crate::cli::rule::replay::{Replay as Command, ReplayRule, Spent};
 use crate::config::Config;
 use crate::exit::{Exit, ExitError};
 use crate::rules::RuleLoader;
+use crate::rules::folder::read_folder;
 
 pub(super) fn execute(command: &Command) -> anyhow::Result<Exit> {
     let Command::Replay(arguments) = command;
@@ -52,7 +53,7 @@ fn sides(config: &Config, loader: &RuleLoader, arguments: &ReplayRule) -> anyhow
     let engine = loader.engine();
     runtime()?.block_on(async {
         let sides = if arguments.campaigns.is_some() && arguments.file.is_some() {
-            Sides::of_folder(engine, loader.read_folder(config)?, asked).await
+            Sides::of_folder(engine, read_folder(&loader, config)?, asked).await
         } else {
             let mut ledger = open_ledger(config).await?;
             Sides::of_ledger(engine, &mut ledger, asked).await

@@ -25,7 +25,9 @@ enum TrialError {
     World(String, World),
     #[error("two of the modules are {0} rules; give one of each world at most")]
     Twice(World),
-    #[error("parameters are given for the {0} rule, which the candidate does not have; name its module, too")]
+    #[error(
+        "parameters are given for the {0} rule, which the candidate does not have; name its module, too"
+    )]
     NoModule(World),
     #[error("{0:?} is no share; write a percentage such as 5% or 0.5%, of at most 4 decimals")]
     Percent(String),

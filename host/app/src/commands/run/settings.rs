@@ -84,7 +84,7 @@ pub(super) fn valve_limits(config: &Config) -> ValveLimits {
 }
 
 /// The money fence.
-pub(in crate::commands) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
+pub(crate) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
     let fence = &config.fence;
     let floor = money::parse_scaled(&fence.pause_floor).context("fence.pause_floor")?;
     Ok(FenceLimits {

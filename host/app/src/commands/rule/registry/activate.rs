@@ -31,6 +31,7 @@ async fn activate(desk: &mut Desk, arguments: &Activate) -> anyhow::Result<Exit>
     let mut picked = BTreeMap::new();
     for text in &arguments.modules {
         let module = pick(&desk.loader, &mut desk.ledger, text).await?;
+        module.prove(&desk.loader, &mut desk.ledger).await?;
         if let Some(other) = picked.insert(module.module.world(), module) {
             return Err(
                 usage(format!("{} is not the only module of its world", other.shown())).into()

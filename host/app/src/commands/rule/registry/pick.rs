@@ -97,6 +97,25 @@ impl Picked {
         persist(async || ledger.publish(&module, takes_over).await).await
     }
 
+    /// Runs the cases that the module carries.
+    ///
+    /// # Errors
+    /// One of them does not hold.
+    pub(in crate::commands::rule) async fn prove(
+        &self,
+        loader: &RuleLoader,
+        ledger: &mut Ledger,
+    ) -> Result<(), ExitError> {
+        let proved = match &self.file {
+            Some(file) => loader.prove(&self.module, &file.bytes),
+            None => {
+                let bytes = ledger.module_bytes(self.module.digest()).await;
+                loader.prove(&self.module, &bytes.map_err(|error| refused(error.into()))?)
+            }
+        };
+        proved.map_err(refused)
+    }
+
     /// `name@version (digest)`.
     pub(in crate::commands::rule) fn shown(&self) -> String {
         let description = self.module.description();

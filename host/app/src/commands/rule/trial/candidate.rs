@@ -31,7 +31,9 @@ pub(super) async fn candidate(
         }
     }
     let params = Params::read(&arguments.params, arguments.params_file.as_deref(), &picked)?;
-    if let Some(world) = TRIAL_WORLDS.into_iter().find(|world| params.has(*world) && !picked.contains_key(world)) {
+    if let Some(world) =
+        TRIAL_WORLDS.into_iter().find(|world| params.has(*world) && !picked.contains_key(world))
+    {
         return Err(ExitError::from(TrialError::NoModule(world)).into());
     }
     let mut parts = Vec::new();
