@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tollgate_domain::fence::FenceLimits;
-use tollgate_domain::money::{self, Micros};
+use tollgate_domain::money::Micros;
 use tollgate_domain::rule::World;
 use tollgate_domain::trial::Sides;
 use tollgate_engine::{
@@ -78,8 +78,6 @@ pub struct RuleLoader {
     pub board: RuleBoard,
     pub costs: RuleCosts,
     pub faults: FaultWindow,
-    /// The most that a click may cost on this host.
-    charge_max: Micros,
 }
 
 /// Why rules cannot be loaded.
@@ -148,8 +146,6 @@ impl RuleLoader {
         if !rules.cache_dir.is_empty() {
             engine.keep_compiled(Path::new(&rules.cache_dir)).context("rules.cache_dir")?;
         }
-        let charge_max =
-            money::parse_scaled(&config.fence.charge_max).context("fence.charge_max")?;
         Ok(Self {
             engine,
             trust: Trust::new(rules),
@@ -159,8 +155,13 @@ impl RuleLoader {
             board: RuleBoard::default(),
             costs: RuleCosts::default(),
             faults: FaultWindow::new(rules),
-            charge_max: Micros(charge_max),
         })
+    }
+
+    /// The most that a click may cost on this host.
+    #[must_use]
+    pub fn charge_max(&self) -> Micros {
+        self.fence.charge_max
     }
 
     /// The engine that admits and runs rules.

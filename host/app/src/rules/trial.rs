@@ -25,7 +25,7 @@ impl RuleLoader {
         ledger: &mut Ledger,
         generation: &Generation,
     ) -> Result<Acting, LoadError> {
-        self.load_sides(ledger, generation, self.charge_max).await
+        self.load_sides(ledger, generation, self.charge_max()).await
     }
 
     /// As `load_set`, with the limits that decisions of this generation were made under.

@@ -7,7 +7,6 @@ use tollgate_domain::rule::World;
 use tollgate_domain::trial::{Limits, Scope};
 use tollgate_ledger::{Ledger, LedgerError, NewTrial, TrialKind};
 
-use super::super::run::settings::fence_limits;
 use super::registry::{Desk, at_desk, persist};
 use crate::cli::rule::trial::{
     Canary, CanaryStart, CandidateArgs, Shadow, ShadowStart, Trial, TrialEnd, TrialStatus,
@@ -94,7 +93,7 @@ fn share(text: &str) -> Result<u32, ExitError> {
 
 fn start(arguments: &CandidateArgs, scope: Scope, limits: Option<Limits>) -> anyhow::Result<Exit> {
     at_desk(&arguments.common, async |mut desk| {
-        let charge_max = fence_limits(&desk.config)?.charge_max;
+        let charge_max = desk.loader.charge_max();
         let parts = candidate(&mut desk, arguments).await?;
         let Desk { ledger, .. } = &mut desk;
         let now_us = ledger.clock_us().await?;
