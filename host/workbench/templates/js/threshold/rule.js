@@ -1,8 +1,8 @@
 // When a campaign is warned about, paused and resumed: by the spend of its day in the ledger.
 //
 // wit/rules.wit explains every field; here its names are in camelCase, and 64-bit numbers are BigInt. Money is whole
-// micros, a ratio is whole parts per million (ppm). Tables are columns: lists of equal length. There is no clock, no
-// network, no file and no randomness.
+// micros, a ratio is whole parts per million (ppm). Tables are columns: typed arrays of equal length. There is no
+// clock, no network, no file and no randomness.
 
 const PPM = 1_000_000n;
 const GREATEST_PPM = 0xffff_ffff;
@@ -24,7 +24,7 @@ const OF_CAMPAIGN = PAUSED_BY_BUDGET | PAUSED_BY_PERSON;
 
 // What operators may set without a new module, in the order in which `judge` gets the values.
 const PARAMS = [
-  ratio("warn_at", { tag: "numbers", val: [800_000n, 950_000n] }, "Shares of the daily budget at which a warning is sent."),
+  ratio("warn_at", { tag: "numbers", val: BigInt64Array.of(800_000n, 950_000n) }, "Shares of the daily budget at which a warning is sent."),
   ratio("pause_at", { tag: "number", val: PPM }, "Share of the daily budget at which the campaign is paused."),
 ];
 
@@ -94,7 +94,7 @@ export const threshold = {
 
   // One verdict for each movement, in order. A pause on one day of a campaign is one on all of its days.
   judge(params, texts, campaigns, table, movements) {
-    const [warnAt, pauseAt] = [params[0].val.map(Number), Number(params[1].val)];
+    const [warnAt, pauseAt] = [Array.from(params[0].val, Number), Number(params[1].val)];
     const status = new Map();
     const days = Array.from(table.campaign, (campaign, row) => {
       status.set(campaign, (status.get(campaign) ?? 0) | (table.state[row] & OF_CAMPAIGN));
@@ -107,18 +107,24 @@ export const threshold = {
         state: table.state[row],
       };
     });
-    const answers = { action: [], levelPpm: [], usagePpm: [], allowedMicros: [], reason: [] };
+    const rows = movements.amountMicros.length;
+    const answers = {
+      action: new Uint8Array(rows),
+      levelPpm: new Uint32Array(rows),
+      usagePpm: new Uint32Array(rows),
+      allowedMicros: BigInt64Array.from(movements.amountMicros),
+      reason: new Uint16Array(rows),
+    };
     movements.amountMicros.forEach((amount, row) => {
       const day = days[movements.campaignDay[row]];
       day.state = (day.state & ~OF_CAMPAIGN) | status.get(day.campaign);
       const found = verdict(day, amount, warnAt, pauseAt);
       after(day, amount, found);
       status.set(day.campaign, day.state & OF_CAMPAIGN);
-      answers.action.push(found.action);
-      answers.levelPpm.push(found.level);
-      answers.usagePpm.push(found.usage);
-      answers.allowedMicros.push(amount);
-      answers.reason.push(found.reason);
+      answers.action[row] = found.action;
+      answers.levelPpm[row] = found.level;
+      answers.usagePpm[row] = found.usage;
+      answers.reason[row] = found.reason;
     });
     return answers;
   },

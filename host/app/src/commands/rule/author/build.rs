@@ -21,7 +21,8 @@ pub(super) fn execute(arguments: &BuildRule) -> anyhow::Result<Exit> {
 }
 
 fn print(project: &Project, built: &Built) {
-    let (module, path) = (&built.module, built.path.display());
+    let path = built.path.strip_prefix(".").unwrap_or(&built.path).display();
+    let module = &built.module;
     let description = module.description();
     println!("{path}: a host would admit it");
     let fuel = (description.fuel_base, description.fuel_per_item);
