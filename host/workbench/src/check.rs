@@ -276,7 +276,10 @@ pub(crate) fn grouped(number: u64) -> String {
     shown
 }
 
-fn line(text: &mut String, line: &str) {
-    // Writing to a string does not fail.
-    let _written = writeln!(text, "{line}");
+/// Tables fill their last column; nobody needs the blanks.
+fn line(text: &mut String, lines: &str) {
+    for line in lines.split('\n') {
+        // Writing to a string does not fail.
+        let _written = writeln!(text, "{}", line.trim_end());
+    }
 }
