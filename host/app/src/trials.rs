@@ -24,7 +24,7 @@ use tollgate_ledger::{Abort, Ledger, LedgerConfig, LedgerError, Trial, TrialKind
 
 use crate::metrics::Metric;
 use crate::reach;
-use crate::rules::{Acting, RuleLoader};
+use crate::rules::{Acting, LoadError, RuleLoader};
 
 use comparer::Comparer;
 use shown::Shown;
@@ -245,13 +245,14 @@ impl Follower {
 
     /// A shadow that cannot be loaded here is seen by the calls that could not be run; a canary then has no rules to be put
     /// beside, which stops this host from charging anyway.
-    async fn unusable(&mut self, trial: &Trial, error: anyhow::Error) -> anyhow::Result<()> {
-        if trial.kind == TrialKind::Shadow && !is_outage(&error) {
+    async fn unusable(&mut self, trial: &Trial, error: LoadError) -> anyhow::Result<()> {
+        if trial.kind == TrialKind::Shadow && error.is_about_rules() {
             let cost = Cost { host_failures: 1, ..Cost::default() };
             let tally = Tally { cost, ..Tally::default() };
             self.ledger.add_trial_sums(trial.id, &tally).await?;
         }
-        Err(error.context(format!("the rules of trial {} cannot be loaded", trial.id)))
+        let what = format!("the rules of trial {} cannot be loaded", trial.id);
+        Err(anyhow::Error::from(error).context(what))
     }
 
     /// Compares what is left, and tells the ledger.
@@ -325,10 +326,6 @@ fn count(kind: TrialKind, tally: &Tally) {
     }
     counter!(Metric::TrialFuel.name(), "kind" => kind.clone()).increment(number(tally.cost.fuel));
     counter!(Metric::TrialNanoseconds.name(), "kind" => kind).increment(number(tally.cost.ns));
-}
-
-fn is_outage(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<LedgerError>().is_some_and(LedgerError::is_outage)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
