@@ -274,7 +274,7 @@ fn the_past_is_the_same_under_the_rules_of_then(name: &str, database: Database) 
     let past = words(&["--history", "--since", &yesterday()]);
     let report = runner.report(&[past, named.clone()].concat());
     check_report(&report, &before, &before);
-    for list in ["left_out", "newly_warned", "no_longer_warned", "pauses_moved"] {
+    for list in ["left_out", "newly_warned", "no_longer_warned", "pauses_moved", "warnings_moved"] {
         assert_eq!(report[list], Value::Array(Vec::new()), "{list}");
     }
     assert_eq!(report["totals"]["clicks_changed"], 0);
