@@ -27,8 +27,8 @@ use crate::records;
 /// Records that are read at once.
 const RECORDS_MAX: usize = 128;
 
-/// A budget day begins somewhere on earth so many hours before it begins in UTC.
-const AHEAD_US: i64 = 14 * 3_600_000_000;
+/// A budget day begins somewhere on earth so long before it begins in UTC, and clicks may come an hour early.
+const AHEAD_US: i64 = 15 * 3_600_000_000;
 
 /// Charges by topic, incarnation, partition and offset.
 type Charges = HashMap<(String, i32, i32, i64), PastCharge>;
@@ -170,7 +170,7 @@ impl Portions for History {
             (retired, "their days of history were retired"),
             (
                 unrecorded,
-                "what their rules were given is not recorded, or no longer (decisions.retention_days)",
+                "what their rules were given is not recorded, no longer, or not readable (decisions.retention_days)",
             ),
         ] {
             if clicks > 0 {

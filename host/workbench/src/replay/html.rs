@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::change::percent;
 use super::plots;
-use super::report::{Crossed, Line, Report, RuleAbout};
+use super::report::{Crossed, Line, Moved, Report, RuleAbout};
 use super::table::{COUNTS, grouped, instant, left_out, level_text, money, signed};
 
 const STYLE: &str = include_str!("style.css");
@@ -183,18 +183,12 @@ fn crossings(body: &mut String, report: &Report) {
         list(body, title, &header, crossed, row, 4);
     }
     let header = ["campaign", "day", "before (UTC)", "after (UTC)"];
-    let title = "Paused at another click";
-    list(
-        body,
-        title,
-        &header,
-        &report.pauses_moved,
-        |moved| {
-            let (before, after) = (instant(moved.before_us), instant(moved.after_us));
-            vec![escaped(&moved.campaign), moved.day.clone(), before, after]
-        },
-        4,
-    );
+    let row = |moved: &Moved| {
+        let (before, after) = (instant(moved.before_us), instant(moved.after_us));
+        vec![escaped(&moved.campaign), moved.day.clone(), before, after]
+    };
+    list(body, "Paused at another click", &header, &report.pauses_moved, row, 4);
+    list(body, "Warned about at another click", &header, &report.warnings_moved, row, 4);
 }
 
 fn movers(body: &mut String, title: &str, lines: &[Line]) {

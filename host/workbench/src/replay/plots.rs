@@ -17,8 +17,16 @@ const BARS: i128 = 190;
 /// Bars to the left for less and to the right for more, one a line, the largest first.
 pub(super) fn movers(lines: &[&Line]) -> String {
     let most = lines.iter().map(|line| line.difference_micros.unsigned_abs()).max().unwrap_or(0);
-    let middle = NAMES + (WIDTH - NAMES) / 2;
-    let reach = (WIDTH - NAMES) / 2 - 4;
+    // The axis stands where there is room for the bars of either side.
+    let (has_less, has_more) = (
+        lines.iter().any(|line| line.difference_micros < 0),
+        lines.iter().any(|line| line.difference_micros > 0),
+    );
+    let (middle, reach) = match (has_less, has_more) {
+        (true, true) => (NAMES + (WIDTH - NAMES) / 2, (WIDTH - NAMES) / 2 - 4),
+        (true, false) => (WIDTH - 1, WIDTH - NAMES - 4),
+        (false, _) => (NAMES, WIDTH - NAMES - 4),
+    };
     let mut body = String::new();
     for (row, line) in lines.iter().enumerate() {
         let y = row as i128 * ROW * 3 / 2;
@@ -109,6 +117,7 @@ pub(super) fn histogram(what: &str, bars: &[Bar]) -> String {
 const POINTS_MAX: usize = 60;
 const PLOT_HEIGHT: i128 = 150;
 const LEFT: i128 = 4;
+const TOP: i128 = 14;
 
 /// What was charged over time, before and after.
 pub(super) fn charged(hours: &[Hour]) -> String {
@@ -125,7 +134,7 @@ pub(super) fn charged(hours: &[Hour]) -> String {
             .iter()
             .enumerate()
             .map(|(at, point)| {
-                let y = 14 + PLOT_HEIGHT
+                let y = TOP + PLOT_HEIGHT
                     - scaled(value(point).unsigned_abs(), most.unsigned_abs(), PLOT_HEIGHT);
                 format!("{},{y}", across(at, points.len()))
             })
@@ -143,15 +152,22 @@ pub(super) fn differences(hours: &[Hour]) -> String {
         return String::new();
     }
     let of = |point: &Hour| point.after_micros - point.before_micros;
-    let most = points.iter().map(|point| of(point).unsigned_abs()).max().unwrap_or(0).max(1);
-    let middle = 14 + PLOT_HEIGHT / 2;
+    let most = points.iter().map(of).max().unwrap_or(0).max(0);
+    let least = points.iter().map(of).min().unwrap_or(0).min(0);
+    let whole = (most - least).unsigned_abs().max(1);
+    // Nothing lies where the largest and the smallest difference leave it.
+    let zero = TOP + scaled(most.unsigned_abs(), whole, PLOT_HEIGHT);
     let mut body = String::new();
-    frame(&mut body, &points, &signed(i128::try_from(most).unwrap_or(i128::MAX)));
+    frame(&mut body, &points, &signed(most));
+    if least < 0 {
+        let (y, least) = (TOP + PLOT_HEIGHT - 5, signed(least));
+        put(&mut body, format_args!(r#"<text x="0" y="{y}" class="faint">{least}</text>"#));
+    }
     let count = points.len() as i128;
     let wide = (WIDTH / count - 1).clamp(1, 40);
     for (at, point) in points.iter().enumerate() {
-        let height = scaled(of(point).unsigned_abs(), most, PLOT_HEIGHT / 2);
-        let (y, class) = if of(point) >= 0 { (middle - height, "more") } else { (middle, "less") };
+        let height = scaled(of(point).unsigned_abs(), whole, PLOT_HEIGHT);
+        let (y, class) = if of(point) >= 0 { (zero - height, "more") } else { (zero, "less") };
         // Each bar stands in the middle of its own part of the width.
         let x = (WIDTH * (2 * at as i128 + 1) / count - wide) / 2;
         let (at, amount) = (instant(point.at_us), signed(of(point)));
@@ -164,7 +180,7 @@ pub(super) fn differences(hours: &[Hour]) -> String {
     }
     put(
         &mut body,
-        format_args!(r#"<line x1="0" y1="{middle}" x2="{WIDTH}" y2="{middle}" class="axis"/>"#),
+        format_args!(r#"<line x1="0" y1="{zero}" x2="{WIDTH}" y2="{zero}" class="axis"/>"#),
     );
     svg("Difference over time", PLOT_HEIGHT + 36, &body)
 }
@@ -204,8 +220,8 @@ fn points(hours: &[Hour]) -> Vec<Hour> {
 
 /// The top and the bottom line, what the top means, and the first and last instant.
 fn frame(body: &mut String, points: &[Hour], top: &str) {
-    let bottom = 14 + PLOT_HEIGHT;
-    put(body, format_args!(r#"<line x1="0" y1="14" x2="{WIDTH}" y2="14" class="grid"/>"#));
+    let bottom = TOP + PLOT_HEIGHT;
+    put(body, format_args!(r#"<line x1="0" y1="{TOP}" x2="{WIDTH}" y2="{TOP}" class="grid"/>"#));
     put(
         body,
         format_args!(r#"<line x1="0" y1="{bottom}" x2="{WIDTH}" y2="{bottom}" class="axis"/>"#),

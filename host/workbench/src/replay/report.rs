@@ -31,6 +31,8 @@ pub struct Report {
     pub no_longer_paused: Vec<Crossed>,
     /// Paused on both sides, at another click.
     pub pauses_moved: Vec<Moved>,
+    /// Warned about on both sides, for the first time at another click.
+    pub warnings_moved: Vec<Moved>,
     /// Clicks by the change of what they cost.
     pub click_changes: Vec<Bar>,
     /// Campaigns by the change of what they cost.
@@ -194,6 +196,7 @@ impl Report {
             newly_paused: crossed.newly_paused,
             no_longer_paused: crossed.no_longer_paused,
             pauses_moved: crossed.pauses_moved,
+            warnings_moved: crossed.warnings_moved,
             click_changes: bars(&comparison.classes),
             campaign_changes: bars(&campaign_changes),
             hours: hours(&comparison.hours),

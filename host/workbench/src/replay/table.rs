@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tollgate_domain::plan::CrossingKind;
 
 use super::change::percent;
-use super::report::{Crossed, Line, Report, RuleAbout, SideTotals};
+use super::report::{Crossed, Line, Moved, Report, RuleAbout, SideTotals};
 
 /// The result in tables, each with `top` rows at most.
 #[must_use]
@@ -26,7 +26,8 @@ pub fn table(report: &Report, top: usize) -> String {
     for (title, kind, crossed) in crossings {
         crossings_of(&mut text, title, kind, crossed, top);
     }
-    moved_pauses(&mut text, report, top);
+    moved(&mut text, "Paused at another click", &report.pauses_moved, top);
+    moved(&mut text, "Warned about at another click", &report.warnings_moved, top);
     changes(&mut text, report);
     reasons(&mut text, report);
     costs(&mut text, report);
@@ -218,12 +219,11 @@ pub(super) fn level_text(ppm: u32) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn moved_pauses(text: &mut String, report: &Report, top: usize) {
-    let moved = &report.pauses_moved;
+fn moved(text: &mut String, title: &str, moved: &[Moved], top: usize) {
     if moved.is_empty() {
         return;
     }
-    line(text, format_args!("\nPaused at another click: {}", grouped(moved.len() as u64)));
+    line(text, format_args!("\n{title}: {}", grouped(moved.len() as u64)));
     let mut table = new_table(&["campaign", "day", "before (UTC)", "after (UTC)"]);
     for moved in moved.iter().take(top) {
         let (before, after) = (instant(moved.before_us), instant(moved.after_us));

@@ -338,7 +338,8 @@ proptest! {
         prop_assert_eq!((report.totals.difference_micros, report.totals.clicks_changed), (0, 0));
         prop_assert!(report.newly_paused.is_empty() && report.no_longer_paused.is_empty());
         prop_assert!(report.newly_warned.is_empty() && report.no_longer_warned.is_empty());
-        prop_assert!(report.pauses_moved.is_empty() && !report.exceeds(0));
+        prop_assert!(report.pauses_moved.is_empty() && report.warnings_moved.is_empty());
+        prop_assert!(!report.exceeds(0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tollgate_domain::plan::CrossingKind;
 
 use crate::replay::tally::Mark;
 
-/// A level that is crossed on one side only. In micros, ppm, and microseconds since 1970.
+/// A campaign-day that is paused, or warned about for the first time, on one side only. In micros, ppm, and microseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Crossed {
     pub advertiser: String,
@@ -21,7 +21,7 @@ pub struct Crossed {
     pub daily_budget_micros: Option<i64>,
 }
 
-/// A pause that comes earlier or later.
+/// A pause or a first warning that comes earlier or later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Moved {
     pub advertiser: String,
@@ -38,16 +38,29 @@ pub(super) struct Compared {
     pub(super) newly_paused: Vec<Crossed>,
     pub(super) no_longer_paused: Vec<Crossed>,
     pub(super) pauses_moved: Vec<Moved>,
+    pub(super) warnings_moved: Vec<Moved>,
 }
 
-/// Campaign and day; and of warnings their level, because each is one of its own.
-type Key<'m> = (&'m str, i32, u32);
+/// Campaign and day.
+type Key<'m> = (&'m str, i32);
 
 pub(super) fn compare(before: &[Mark], after: &[Mark]) -> Compared {
     let warned = [before, after].map(|marks| firsts(marks, CrossingKind::Warn));
     let paused = [before, after].map(|marks| firsts(marks, CrossingKind::Pause));
-    let moved = paused[0].iter().filter_map(|(key, before)| {
-        let after = paused[1].get(key)?;
+    Compared {
+        newly_warned: only(&warned[1], &warned[0]),
+        no_longer_warned: only(&warned[0], &warned[1]),
+        newly_paused: only(&paused[1], &paused[0]),
+        no_longer_paused: only(&paused[0], &paused[1]),
+        pauses_moved: moved(&paused[0], &paused[1]),
+        warnings_moved: moved(&warned[0], &warned[1]),
+    }
+}
+
+/// Those that both sides have, at different instants.
+fn moved(before: &BTreeMap<Key<'_>, &Mark>, after: &BTreeMap<Key<'_>, &Mark>) -> Vec<Moved> {
+    let moved = before.iter().filter_map(|(key, before)| {
+        let after = after.get(key)?;
         (before.at_us != after.at_us).then(|| Moved {
             advertiser: before.advertiser.to_string(),
             campaign: before.key.campaign.to_string(),
@@ -56,21 +69,14 @@ pub(super) fn compare(before: &[Mark], after: &[Mark]) -> Compared {
             after_us: after.at_us,
         })
     });
-    Compared {
-        newly_warned: only(&warned[1], &warned[0]),
-        no_longer_warned: only(&warned[0], &warned[1]),
-        newly_paused: only(&paused[1], &paused[0]),
-        no_longer_paused: only(&paused[0], &paused[1]),
-        pauses_moved: moved.collect(),
-    }
+    moved.collect()
 }
 
 /// The first crossing of each key.
 fn firsts(marks: &[Mark], kind: CrossingKind) -> BTreeMap<Key<'_>, &Mark> {
     let mut firsts = BTreeMap::new();
     for mark in marks.iter().filter(|mark| mark.kind == kind) {
-        let level = if kind == CrossingKind::Warn { mark.level_ppm } else { 0 };
-        firsts.entry((&*mark.key.campaign, mark.key.day.0, level)).or_insert(mark);
+        firsts.entry((&*mark.key.campaign, mark.key.day.0)).or_insert(mark);
     }
     firsts
 }
