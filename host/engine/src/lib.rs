@@ -10,6 +10,7 @@
 
 mod admission;
 mod bindings;
+mod columns;
 mod convert;
 mod engine;
 mod limits;
@@ -21,7 +22,7 @@ mod stats;
 
 pub use admission::AdmissionError;
 pub use engine::{Engine, EngineError};
-pub use limits::EngineLimits;
+pub use limits::{EngineLimits, ShapeLimits};
 pub use module::Module;
 pub use notifier::Notifier;
 pub use refunder::Refunder;

@@ -1,11 +1,10 @@
-//! What can be told from a module's bytes alone: its size, its features, its memories and its plainest imports.
+//! What can be told from a module's bytes alone: its size, its shape, its features and its plainest imports.
 
 use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
 
 use super::AdmissionError;
+use super::shape::Shape;
 use crate::limits::EngineLimits;
-
-const PAGE_BYTES: u64 = 64 * 1024;
 
 /// Everything that a rule may use. Floats, vectors, threads, 64-bit memories and garbage collection are not here.
 const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
@@ -32,42 +31,23 @@ pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionE
     validate(bytes)
 }
 
-/// Looks at imports of the component itself and at the memories of all modules in it.
+/// Looks at imports of the component itself and at the shape of all its parts.
 fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
-    let mut depth = 0_u32;
+    let mut shape = Shape::new(limits);
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(invalid)? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                for import in imports {
-                    let import = import.map_err(invalid)?;
-                    let types = matches!(import.ty, ComponentTypeRef::Instance(_));
-                    if !types {
-                        let name = format!("`{}`", import.name.name);
-                        return Err(AdmissionError::ImportRefused(name));
-                    }
+        let payload = payload.map_err(invalid)?;
+        if let Payload::ComponentImportSection(imports) = &payload
+            && shape.is_outermost()
+        {
+            for import in imports.clone() {
+                let import = import.map_err(invalid)?;
+                if !matches!(import.ty, ComponentTypeRef::Instance(_)) {
+                    let name = format!("`{}`", import.name.name);
+                    return Err(AdmissionError::ImportRefused(name));
                 }
             }
-            Payload::MemorySection(memories) => {
-                for memory in memories {
-                    bounded(memory.map_err(invalid)?.maximum, limits)?;
-                }
-            }
-            _ => {}
         }
-    }
-    Ok(())
-}
-
-fn bounded(maximum_pages: Option<u64>, limits: &EngineLimits) -> Result<(), AdmissionError> {
-    let bytes_max = limits.memory_bytes_max;
-    let Some(pages) = maximum_pages else {
-        return Err(AdmissionError::MemoryUnbounded { bytes_max });
-    };
-    let bytes = pages.saturating_mul(PAGE_BYTES);
-    if bytes > bytes_max as u64 {
-        return Err(AdmissionError::MemoryTooLarge { bytes, bytes_max });
+        shape.add(payload)?;
     }
     Ok(())
 }
@@ -88,6 +68,6 @@ fn validate(bytes: &[u8]) -> Result<(), AdmissionError> {
     })
 }
 
-fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
+pub(super) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
     AdmissionError::NotAComponent(error.to_string())
 }

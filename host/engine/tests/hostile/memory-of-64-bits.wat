@@ -1,0 +1,3 @@
+;; Addresses its memory with 64 bits.
+;;@ extra
+(memory i64 1 2)
