@@ -7,7 +7,6 @@ mod shape;
 use std::sync::Arc;
 
 use tollgate_domain::rule::{RuleError, World};
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
 
 use crate::convert::{
@@ -80,7 +79,6 @@ pub(crate) fn admit(
     scan::scan(bytes, &shared.limits)?;
     let component = Component::from_binary(&shared.wasm, bytes)
         .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
-    check_imports(shared, &component)?;
     check_exports(shared, &component, world)?;
     let linker: Linker<Host> = Linker::new(&shared.wasm);
     let pre = linker
@@ -98,21 +96,6 @@ pub(crate) fn admit(
         digest: module::digest(bytes).into(),
         bytes: bytes.len(),
     })
-}
-
-/// Only instances of types may be imported: that is how a world names the types of another interface.
-fn check_imports(shared: &Shared, component: &Component) -> Result<(), AdmissionError> {
-    for (name, import) in component.component_type().imports(&shared.wasm) {
-        let ComponentItem::ComponentInstance(instance) = import.ty else {
-            return Err(AdmissionError::ImportRefused(format!("`{name}`")));
-        };
-        let mut items = instance.exports(&shared.wasm);
-        if let Some((item, _)) = items.find(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
-        {
-            return Err(AdmissionError::ImportRefused(format!("`{item}` of `{name}`")));
-        }
-    }
-    Ok(())
 }
 
 fn check_exports(

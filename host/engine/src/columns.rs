@@ -1,9 +1,6 @@
 //! The tables of the contract as they cross into a module. The generated types would do the same; these spare the calls
 //! by which a module makes room for columns that are empty, which is most of what a call about one click costs.
-#![allow(
-    unsafe_code,
-    reason = "wasmtime's traits for what crosses are unsafe, derived or not"
-)]
+#![allow(unsafe_code, reason = "wasmtime's traits for what crosses are unsafe, derived or not")]
 
 use std::mem::MaybeUninit;
 

@@ -21,22 +21,12 @@ pub(crate) type PriceArguments<'a> =
     (&'a [WireValue], Column<'a, &'a str>, Campaigns<'a>, Clicks<'a>);
 
 /// Arguments of `judge`.
-pub(crate) type JudgeArguments<'a> = (
-    &'a [WireValue],
-    Column<'a, &'a str>,
-    Campaigns<'a>,
-    CampaignDays<'a>,
-    Movements<'a>,
-);
+pub(crate) type JudgeArguments<'a> =
+    (&'a [WireValue], Column<'a, &'a str>, Campaigns<'a>, CampaignDays<'a>, Movements<'a>);
 
 /// Arguments of `decide`.
-pub(crate) type DecideArguments<'a> = (
-    &'a [WireValue],
-    Column<'a, &'a str>,
-    Campaigns<'a>,
-    CampaignDays<'a>,
-    Compensations<'a>,
-);
+pub(crate) type DecideArguments<'a> =
+    (&'a [WireValue], Column<'a, &'a str>, Campaigns<'a>, CampaignDays<'a>, Compensations<'a>);
 
 /// Arguments of `compose`.
 pub(crate) type ComposeArguments<'a> = (&'a [WireValue], &'a [WireHappening<'a>]);

@@ -60,6 +60,9 @@ pub struct ShapeLimits {
     pub function_bytes_max: u64,
     pub locals_max: u64,
     pub branches_max: u64,
+    /// Blocks of a function times its variables, summed over all functions: the compiler finds out for each block which
+    /// values its variables can have there.
+    pub joins_max: u64,
 }
 
 impl Default for EngineLimits {
@@ -98,6 +101,7 @@ impl Default for ShapeLimits {
             function_bytes_max: 64 << 10,
             locals_max: 2_000,
             branches_max: 4_000,
+            joins_max: 2_000_000,
         }
     }
 }

@@ -192,7 +192,11 @@ fn the_host_is_what_it_was() {
         let (pricing, threshold) = (ours(engine, World::Pricing), ours(engine, World::Threshold));
         let mut rules = RuleSet::new(pricing, threshold).expect("two worlds");
         let asked: Vec<i64> = (1..300).map(|price| price * UNIT).collect();
-        (rules.price(&clicks(&asked)), rules.judge(&movements()), rules.take_stats().map(|(_, stats)| stats.fuel))
+        (
+            rules.price(&clicks(&asked)),
+            rules.judge(&movements()),
+            rules.take_stats().map(|(_, stats)| stats.fuel),
+        )
     };
     let engine = engine();
     for (_, world, module, _) in modules() {
@@ -201,4 +205,42 @@ fn the_host_is_what_it_was() {
     let (quotes, verdicts, fuel) = answers(&engine);
     assert!(quotes.is_ok() && verdicts.is_ok());
     assert_eq!((quotes, verdicts, fuel), answers(&self::engine()));
+}
+
+/// What the limits leave a compiler to do. Prints figures; the limits are chosen by them.
+#[test]
+#[ignore = "measures"]
+fn the_heaviest_modules_within_the_limits() {
+    let mut limits = EngineLimits::default();
+    if std::env::var_os("UNLIMITED").is_some() {
+        let shape = &mut limits.shape;
+        (
+            shape.joins_max,
+            shape.locals_max,
+            shape.function_bytes_max,
+            shape.branches_max,
+            shape.functions_max,
+        ) = (u64::MAX, u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+        (shape.types_max, shape.names_max, shape.globals_max, shape.segments_max) =
+            (u64::MAX, u64::MAX, u64::MAX, u64::MAX);
+    }
+    let engine = Engine::new(limits).expect("the engine starts");
+    for (name, module) in bombs::heavy() {
+        let began = std::time::Instant::now();
+        let ended = engine
+            .admit(World::Pricing, &module)
+            .map(|_| "admitted")
+            .map_err(|error| error.to_string());
+        println!(
+            "{name}: {} bytes, {:?}, {ended:?}, peak {}",
+            module.len(),
+            began.elapsed(),
+            peak()
+        );
+    }
+}
+
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default().to_owned()
 }

@@ -155,19 +155,20 @@ impl<'t> MovementTables<'t> {
         let mut statuses = vec![0; self.campaigns.stored_price_micros.len()];
         let days =
             campaign.iter().zip(spent_micros).zip(warned_ppm).zip(pause_from_micros).zip(state);
-        let days = days.map(|((((campaign, spent_micros), warned_ppm), pause_from_micros), state)| {
-            if *campaign as usize >= statuses.len() {
-                statuses.resize(*campaign as usize + 1, 0);
-            }
-            statuses[*campaign as usize] |= *state & OF_CAMPAIGN;
-            Moving {
-                campaign: *campaign,
-                spent_micros: *spent_micros,
-                warned_ppm: *warned_ppm,
-                pause_from_micros: *pause_from_micros,
-                state: *state & !OF_CAMPAIGN,
-            }
-        });
+        let days =
+            days.map(|((((campaign, spent_micros), warned_ppm), pause_from_micros), state)| {
+                if *campaign as usize >= statuses.len() {
+                    statuses.resize(*campaign as usize + 1, 0);
+                }
+                statuses[*campaign as usize] |= *state & OF_CAMPAIGN;
+                Moving {
+                    campaign: *campaign,
+                    spent_micros: *spent_micros,
+                    warned_ppm: *warned_ppm,
+                    pause_from_micros: *pause_from_micros,
+                    state: *state & !OF_CAMPAIGN,
+                }
+            });
         let moving = days.collect();
         (moving, statuses)
     }

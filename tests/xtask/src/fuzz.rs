@@ -67,7 +67,8 @@ pub(crate) fn fuzz(root: &Path, steps: &Steps, targets: &[Target], until: Until)
     let mut command = cargo(root);
     finish(command.args(arguments).args(["--example", "seeds", "--"]).arg(&seeds))?;
     step.done(&format!("{}", seeds.strip_prefix(root).unwrap_or(&seeds).display()));
-    let step = steps.begin("targets", "the first time compiles wasmtime for coverage, some minutes");
+    let step =
+        steps.begin("targets", "the first time compiles wasmtime for coverage, some minutes");
     let programs = build(root, &folder)?;
     step.done("up to date");
     targets.iter().try_for_each(|target| run(&folder, &programs, *target, until))

@@ -1,5 +1,7 @@
 //! What can be told from a module's bytes alone: its size, its shape, its features and its plainest imports.
 
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType};
+use wasmparser::types::{Types, TypesRef};
 use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
 
 use super::AdmissionError;
@@ -27,13 +29,18 @@ pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionE
         let sentence = "it is a core module or no WASM at all; make a component of it";
         return Err(AdmissionError::NotAComponent(sentence.to_owned()));
     }
-    sections(bytes, limits)?;
-    validate(bytes)
+    let (shape, imports) = sections(bytes, limits)?;
+    let types = validate(bytes)?;
+    imports.iter().try_for_each(|name| import(types.as_ref(), name))?;
+    shape.finish()
 }
 
-/// Looks at imports of the component itself and at the shape of all its parts.
-fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
-    let mut shape = Shape::new(limits);
+/// Counts what all parts of the module have, and collects the names of its imports. Only instances may be imported.
+fn sections<'a>(
+    bytes: &'a [u8],
+    limits: &'a EngineLimits,
+) -> Result<(Shape<'a>, Vec<&'a str>), AdmissionError> {
+    let (mut shape, mut names) = (Shape::new(limits), Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(invalid)?;
         if let Payload::ComponentImportSection(imports) = &payload
@@ -42,21 +49,43 @@ fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
             for import in imports.clone() {
                 let import = import.map_err(invalid)?;
                 if !matches!(import.ty, ComponentTypeRef::Instance(_)) {
-                    let name = format!("`{}`", import.name.name);
-                    return Err(AdmissionError::ImportRefused(name));
+                    return Err(AdmissionError::ImportRefused(format!("`{}`", import.name.name)));
                 }
+                names.push(import.name.name);
             }
         }
         shape.add(payload)?;
     }
-    Ok(())
+    Ok((shape, names))
+}
+
+/// Instances of types may be imported: that is how a world names the types of another interface.
+fn import(types: TypesRef<'_>, name: &str) -> Result<(), AdmissionError> {
+    let refused = |what: String| Err(AdmissionError::ImportRefused(what));
+    let imported = types.component_item_for_import(name).map(|import| import.ty);
+    let Some(ComponentEntityType::Instance(instance)) = imported else {
+        return refused(format!("`{name}`"));
+    };
+    let plain = |ty: &ComponentEntityType| match ty {
+        ComponentEntityType::Type { referenced, .. } => {
+            !matches!(referenced, ComponentAnyTypeId::Resource(_))
+        }
+        _ => false,
+    };
+    match types[instance].exports.iter().find(|(_, item)| !plain(&item.ty)) {
+        Some((item, _)) => refused(format!("`{item}` of `{name}`")),
+        None => Ok(()),
+    }
 }
 
 /// Validates with nothing but the allowed features, so that no instruction, type, local or constant of another one
 /// can hide anywhere.
-fn validate(bytes: &[u8]) -> Result<(), AdmissionError> {
+fn validate(bytes: &[u8]) -> Result<Types, AdmissionError> {
     let verdict = Validator::new_with_features(FEATURES).validate_all(bytes);
-    let Err(error) = verdict else { return Ok(()) };
+    let error = match verdict {
+        Ok(types) => return Ok(types),
+        Err(error) => error,
+    };
     let message = error.message();
     let place = format!("at byte {:#x}", error.offset());
     Err(if message.contains("float") {

@@ -16,10 +16,6 @@ pub(super) struct Shape<'l> {
     /// For each part that is open whether it is a component; the outermost one is not among them.
     open: Vec<bool>,
     counts: [u64; COUNTED],
-    /// Parameters of the function types of the core module that is open.
-    parameters: Vec<u64>,
-    /// Types of the functions whose code is still to come, the last one first.
-    functions: Vec<u32>,
 }
 
 /// What is counted.
@@ -35,9 +31,10 @@ enum What {
     Segments,
     Memories,
     Tables,
+    Joins,
 }
 
-const COUNTED: usize = What::Tables as usize + 1;
+const COUNTED: usize = What::Joins as usize + 1;
 
 impl<'l> Shape<'l> {
     pub(super) fn new(limits: &'l EngineLimits) -> Self {
@@ -68,12 +65,18 @@ impl<'l> Shape<'l> {
             Payload::ComponentCanonicalSection(functions) => functions
                 .into_iter()
                 .try_for_each(|function| self.canonical(&function.map_err(invalid)?)),
-            Payload::CodeSectionEntry(body) => function(&body, &self.limits.shape),
+            Payload::CodeSectionEntry(body) => self.function(&body),
             other => match size(&other) {
                 Some((what, entries)) => self.count(what, entries),
                 None => Ok(()),
             },
         }
+    }
+
+    /// # Errors
+    /// The parts call each other too often.
+    pub(super) fn finish(mut self) -> Result<(), AdmissionError> {
+        self.count(What::Adapters, 0)
     }
 
     fn enter(&mut self, is_component: bool) -> Result<(), AdmissionError> {
@@ -106,8 +109,41 @@ impl<'l> Shape<'l> {
     fn canonical(&mut self, function: &CanonicalFunction) -> Result<(), AdmissionError> {
         match function {
             CanonicalFunction::Lift { .. } => Ok(()),
-            _ => self.count(What::Adapters, 1),
+            // What is imported is lowered as well, and is refused as an import.
+            _ => {
+                self.counts[What::Adapters as usize] += 1;
+                Ok(())
+            }
         }
+    }
+
+    /// What compiling a function costs grows faster than its size.
+    fn function(&mut self, body: &FunctionBody<'_>) -> Result<(), AdmissionError> {
+        let limits = &self.limits.shape;
+        let range = body.range();
+        let bytes = (range.end - range.start) as u64;
+        within("bytes in one function", bytes, limits.function_bytes_max)?;
+        let mut locals = 0_u64;
+        for group in body.get_locals_reader().map_err(invalid)? {
+            let (many, _) = group.map_err(invalid)?;
+            locals = locals.saturating_add(many.into());
+        }
+        within("local variables in one function", locals, limits.locals_max)?;
+        let (mut variables, mut blocks, mut branches) = (1_u64, 1_u64, 0_u64);
+        for operator in body.get_operators_reader().map_err(invalid)? {
+            match operator.map_err(invalid)? {
+                Operator::BrTable { targets } => branches += u64::from(targets.len()),
+                Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => blocks += 1,
+                Operator::LocalGet { local_index }
+                | Operator::LocalSet { local_index }
+                | Operator::LocalTee { local_index } => {
+                    variables = variables.max(u64::from(local_index) + 1);
+                }
+                _ => {}
+            }
+        }
+        within("table branches in one function", branches, limits.branches_max)?;
+        self.count(What::Joins, variables * blocks)
     }
 
     fn count(&mut self, what: What, added: u64) -> Result<(), AdmissionError> {
@@ -132,6 +168,7 @@ impl What {
             Self::Segments => ("segments", limits.segments_max),
             Self::Memories => ("memories", limits.memories_max.into()),
             Self::Tables => ("tables", limits.tables_max.into()),
+            Self::Joins => ("joins of variables and blocks", limits.joins_max),
         }
     }
 }
@@ -156,26 +193,6 @@ fn size(section: &Payload<'_>) -> Option<(What, u64)> {
         _ => return None,
     };
     Some((what, entries.into()))
-}
-
-/// What compiling a function costs grows faster than its size.
-fn function(body: &FunctionBody<'_>, limits: &ShapeLimits) -> Result<(), AdmissionError> {
-    let range = body.range();
-    let bytes = (range.end - range.start) as u64;
-    within("bytes in one function", bytes, limits.function_bytes_max)?;
-    let mut locals = 0_u64;
-    for group in body.get_locals_reader().map_err(invalid)? {
-        let (many, _) = group.map_err(invalid)?;
-        locals = locals.saturating_add(many.into());
-    }
-    within("local variables in one function", locals, limits.locals_max)?;
-    let mut branches = 0_u64;
-    for operator in body.get_operators_reader().map_err(invalid)? {
-        if let Operator::BrTable { targets } = operator.map_err(invalid)? {
-            branches = branches.saturating_add(targets.len().into());
-        }
-    }
-    within("table branches in one function", branches, limits.branches_max)
 }
 
 fn within(what: &'static str, found: u64, allowed: u64) -> Result<(), AdmissionError> {

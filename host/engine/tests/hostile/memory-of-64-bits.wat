@@ -1,3 +1,2 @@
 ;; Addresses its memory with 64 bits.
-;;@ extra
-(memory i64 1 2)
+(component (core module (memory i64 1 2)))

@@ -1,3 +1,2 @@
 ;; Chooses the size of its pages.
-;;@ memory
-(memory (export "memory") 131072 131072 (pagesize 1))
+(component (core module (memory 100 100 (pagesize 1))))

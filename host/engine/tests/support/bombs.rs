@@ -26,7 +26,7 @@ pub fn broken() -> Vec<Bomb> {
         ("zeros", vec![0; 4_096]),
         ("too-many-bytes", vec![0; (1 << 20) + 1]),
         ("core-module", Guest::pricing(GOOD).core()),
-        ("cut-in-half", good[..good.len() / 2].to_vec()),
+        ("cut-in-its-code", good[..good.len() / 3].to_vec()),
         ("cut-by-a-byte", good[..good.len() - 1].to_vec()),
         ("cut-to-its-header", good[..8].to_vec()),
         ("flipped-in-its-magic", flipped(1, 3)),
@@ -71,10 +71,13 @@ pub fn descriptions() -> Vec<Bomb> {
 
 fn many_params(description: &mut Description) {
     let param = description.params[0].clone();
-    description.params = (0..65).map(|at| (at, param.clone())).map(|(at, mut param)| {
-        param.name = format!("price_{at}");
-        param
-    }).collect();
+    description.params = (0..65)
+        .map(|at| (at, param.clone()))
+        .map(|(at, mut param)| {
+            param.name = format!("price_{at}");
+            param
+        })
+        .collect();
 }
 
 fn many_reasons(description: &mut Description) {
@@ -116,15 +119,57 @@ pub fn bombs() -> Vec<Bomb> {
         ("bomb-of-one-function", in_function("(drop (i64.const 1))".repeat(60_000))),
         ("bomb-of-branches", in_function(branches(200, 4_000))),
         ("bomb-of-blocks", in_function("(block ".repeat(30_000) + &")".repeat(30_000))),
-        ("bomb-of-returns", with(format!("(func (result {}) (unreachable))", "i64 ".repeat(1_001)))),
+        ("bomb-of-loops-around-variables", in_function(loops(2_000, 2_000))),
+        ("bomb-of-forks-between-variables", in_function(forks(2_000, 3_000))),
+        (
+            "bomb-of-returns",
+            with(format!("(func (result {}) (unreachable))", "i64 ".repeat(1_001))),
+        ),
         ("bomb-of-parameters", with(format!("(func (param {}))", "i64 ".repeat(1_001)))),
-        ("bomb-of-instances", component("(core module $m)", "(core instance (instantiate $m))", 5_000)),
+        (
+            "bomb-of-instances",
+            component("(core module $m)", "(core instance (instantiate $m))", 5_000),
+        ),
         ("bomb-of-modules", component("", "(core module)", 2_000)),
         ("bomb-of-components", component("", "(component)", 2_000)),
         ("bomb-of-component-types", component("", "(type (func))", 20_000)),
         ("bomb-of-doubled-types", doubled_types(40)),
         ("bomb-of-names", component("(type $t (func))", "(export \"x{}\" (type $t))", 20_000)),
         ("ballast", ballast(900_000)),
+    ]
+}
+
+/// Modules just within the limits.
+pub fn heavy() -> Vec<Bomb> {
+    let functions = |count: usize, body: String| {
+        Guest::pricing(GOOD).extra(&format!("(func {body})").repeat(count)).build()
+    };
+    let straight = |statements: usize| {
+        let sum = "(local.set 1 (i64.add (i64.mul (local.get 0) (local.get 1)) (i64.xor (local.get 2) (local.get 0))))";
+        format!("(local i64 i64 i64) {}", sum.repeat(statements))
+    };
+    let memory =
+        "(i64.store offset=8 (i32.const 64) (i64.add (i64.load (i32.const 8)) (i64.const 1)))";
+    vec![
+        ("tiny functions", functions(4_900, String::new())),
+        ("straight code", functions(15, straight(3_800))),
+        ("loads and stores", functions(15, memory.repeat(3_000))),
+        ("one loop nest", functions(1, loops(900, 2_000))),
+        ("loop nests", functions(15, loops(900, 140))),
+        ("many loop nests", functions(60, loops(160, 160))),
+        ("one chain of forks", functions(1, forks(900, 2_000))),
+        ("chains of forks", functions(15, forks(900, 140))),
+        ("many variables", functions(15, loops(1_900, 50))),
+        ("branches", functions(30, branches(30, 130))),
+        ("blocks", functions(15, "(block ".repeat(9_000) + &")".repeat(9_000))),
+        (
+            "calls",
+            functions(
+                15,
+                "(drop (call 0 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))"
+                    .repeat(4_000),
+            ),
+        ),
     ]
 }
 
@@ -146,6 +191,30 @@ fn exports(count: usize) -> String {
 fn branches(tables: usize, targets: usize) -> String {
     let table = format!("(block (br_table {} (i32.const 1)))", "0 ".repeat(targets));
     table.repeat(tables)
+}
+
+/// Loops in each other around the use of variables, so that each variable may have another value in each loop.
+fn loops(variables: usize, loops: usize) -> String {
+    format!(
+        "(local {}) {} {} {}",
+        "i64 ".repeat(variables),
+        "(loop ".repeat(loops),
+        uses(variables),
+        ")".repeat(loops)
+    )
+}
+
+/// Forks of the way between the beginning and the use of variables.
+fn forks(variables: usize, forks: usize) -> String {
+    let fork = "(if (i64.eqz (local.get 0)) (then) (else (nop)))".repeat(forks);
+    format!("(local {}) {fork} {}", "i64 ".repeat(variables), uses(variables))
+}
+
+fn uses(variables: usize) -> String {
+    (0..variables).fold(String::new(), |mut text, at| {
+        write!(text, "(local.set {at} (i64.add (local.get {at}) (i64.const 1)))").unwrap();
+        text
+    })
 }
 
 fn component(before: &str, repeated: &str, count: usize) -> Vec<u8> {

@@ -157,7 +157,7 @@ pub const ENDS: &[(&str, End)] = &[
     ("script", Refused("NOT_A_COMPONENT")),
     ("zeros", Refused("NOT_A_COMPONENT")),
     ("core-module", Refused("NOT_A_COMPONENT")),
-    ("cut-in-half", Refused("NOT_A_COMPONENT")),
+    ("cut-in-its-code", Refused("NOT_A_COMPONENT")),
     ("cut-by-a-byte", Refused("NOT_A_COMPONENT")),
     ("cut-to-its-header", Refused("WRONG_WORLD")),
     ("flipped-in-its-magic", Refused("NOT_A_COMPONENT")),
@@ -200,6 +200,8 @@ pub const ENDS: &[(&str, End)] = &[
     ("bomb-of-one-function", Refused("MODULE_TOO_COMPLEX")),
     ("bomb-of-branches", Refused("MODULE_TOO_COMPLEX")),
     ("bomb-of-blocks", Refused("MODULE_TOO_COMPLEX")),
+    ("bomb-of-loops-around-variables", Refused("MODULE_TOO_COMPLEX")),
+    ("bomb-of-forks-between-variables", Refused("MODULE_TOO_COMPLEX")),
     ("bomb-of-returns", Refused("NOT_A_COMPONENT")),
     ("bomb-of-parameters", Refused("NOT_A_COMPONENT")),
     ("bomb-of-instances", Refused("MODULE_TOO_COMPLEX")),
@@ -232,8 +234,11 @@ pub fn module(name: &str) -> Vec<u8> {
     guest(world(name), &parts(&source)).build()
 }
 
-/// The world of a file; that of prices when it does not name another.
+/// The world of a hostile module; that of prices when it does not name another.
 pub fn world(name: &str) -> World {
+    if !names().iter().any(|file| file == name) {
+        return World::Pricing;
+    }
     let Some(named) = part(name, "for") else { return World::Pricing };
     let found = World::ALL.into_iter().find(|world| world.to_string() == named.trim());
     found.unwrap_or_else(|| panic!("{name} names no world"))
@@ -252,7 +257,9 @@ pub fn menagerie(names: &[&str]) -> Vec<u8> {
     });
     let extra: String = names.iter().filter_map(|name| part(name, "extra")).collect();
     let price = format!("{} {GOOD}", cases.collect::<String>());
-    with_reasons(Guest::pricing(&price)).extra(&extra).build()
+    let guest = with_reasons(Guest::pricing(&price)).extra(&extra);
+    // Little fuel for a row, because every second call is going to use up all of it.
+    guest.described(|description| description.fuel_per_item = 2_000).build()
 }
 
 /// Leaves with `poison` when a click has this stored price.

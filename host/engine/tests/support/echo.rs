@@ -22,16 +22,18 @@ const ROWS: usize = 4;
 /// Words that an answer is made of.
 const WORDS: usize = 96;
 const CHARGE_MAX: i64 = 1_000_000;
-const FENCE: FenceLimits =
-    FenceLimits { charge_max: Micros(CHARGE_MAX), pause_floor_ppm: 500_000 };
+const FENCE: FenceLimits = FenceLimits { charge_max: Micros(CHARGE_MAX), pause_floor_ppm: 500_000 };
 /// Where the description lies in a guest, and how much of its memory is replaced.
 const DESCRIPTION_AT: u32 = 1_024;
 const DESCRIPTION_BYTES: usize = 512;
 
 /// The engine of these tests: as much fuel as a call of milliseconds uses.
 pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    let limits =
-        EngineLimits { fuel_base_max: 1_000_000, fuel_per_item_max: 10_000, ..EngineLimits::default() };
+    let limits = EngineLimits {
+        fuel_base_max: 1_000_000,
+        fuel_per_item_max: 10_000,
+        ..EngineLimits::default()
+    };
     Engine::new(limits).expect("the engine starts")
 });
 
@@ -147,8 +149,9 @@ fn bind(module: Module) -> Rule {
 /// The module, and a shipped one for the other half of a set.
 fn pair(module: Module) -> RuleSet {
     static SHIPPED: LazyLock<[Module; 2]> = LazyLock::new(|| {
-        [World::Pricing, World::Threshold]
-            .map(|world| ENGINE.admit(world, &shipped(world)).expect("the shipped rule is admitted"))
+        [World::Pricing, World::Threshold].map(|world| {
+            ENGINE.admit(world, &shipped(world)).expect("the shipped rule is admitted")
+        })
     });
     let [pricing, threshold] = SHIPPED.clone().map(bind);
     match module.world() {
@@ -183,7 +186,9 @@ fn relative(column: u32, lists: u32) -> String {
         )
     };
     let lists: String = (0..lists).map(list).collect();
-    format!("(local.set $rows (i32.load offset={column} (local.get $arguments))) {lists} (local.get $rows)")
+    format!(
+        "(local.set $rows (i32.load offset={column} (local.get $arguments))) {lists} (local.get $rows)"
+    )
 }
 
 /// Puts the numbers of the happenings together and answers with them, the list's address relative to them.
@@ -276,7 +281,10 @@ fn movements(words: &[Vec<i64>; 3]) -> ThresholdFacts {
         texts: Vec::new(),
         campaigns: CampaignColumns::default(),
         days: days(words),
-        movements: MovementColumns { campaign_day: vec![0; ROWS], amount_micros: vec![1_000; ROWS] },
+        movements: MovementColumns {
+            campaign_day: vec![0; ROWS],
+            amount_micros: vec![1_000; ROWS],
+        },
     }
 }
 
