@@ -61,13 +61,12 @@ pub struct Model {
     hostile: Option<Hostile>,
 }
 
-/// A pricing module that charges every click the same and fails on one campaign.
+/// A pricing module that charges every click the same and fails on some campaigns.
 #[derive(Clone, Debug)]
 struct Hostile {
     charge_micros: i64,
-    campaign: String,
-    /// Code of the dead letters.
-    code: &'static str,
+    /// Codes of the dead letters, by campaign.
+    codes: HashMap<String, &'static str>,
 }
 
 /// Everything that the log must have led to.
@@ -125,15 +124,15 @@ impl Model {
         }
     }
 
-    /// Every click costs `charge_micros`, and clicks of `campaign` are dead letters with `code`.
+    /// Every click costs `charge_micros`, and clicks of these campaigns are dead letters with the codes beside them.
     #[must_use]
-    pub fn with_hostile_pricing(
+    pub fn with_hostile_pricing<'a>(
         mut self,
         charge_micros: i64,
-        campaign: &str,
-        code: &'static str,
+        codes: impl IntoIterator<Item = (&'a str, &'static str)>,
     ) -> Self {
-        self.hostile = Some(Hostile { charge_micros, campaign: campaign.to_owned(), code });
+        let codes = codes.into_iter().map(|(campaign, code)| (campaign.to_owned(), code));
+        self.hostile = Some(Hostile { charge_micros, codes: codes.collect() });
         self
     }
 
@@ -213,8 +212,10 @@ impl Model {
 
     fn price(&self, campaign: &Campaign) -> Result<(i64, &'static str), &'static str> {
         match (&self.hostile, self.cached_price(&campaign.id)) {
-            (Some(hostile), _) if hostile.campaign == campaign.id => Err(hostile.code),
-            (Some(hostile), _) => Ok((hostile.charge_micros, "RULE")),
+            (Some(hostile), _) => match hostile.codes.get(&campaign.id) {
+                Some(code) => Err(code),
+                None => Ok((hostile.charge_micros, "RULE")),
+            },
             (None, Some(price)) => Ok((price, "REDIS")),
             (None, None) => Ok((campaign.cpc_micros, "DATABASE")),
         }

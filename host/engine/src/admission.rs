@@ -3,16 +3,18 @@
 mod description;
 mod interpreted;
 mod scan;
+mod shape;
 mod survey;
 
 use std::sync::Arc;
 
 use tollgate_domain::rule::{RuleError, World};
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
 
-use crate::bindings::exports::tollgate::rules::{notification, pricing, refund, threshold};
-use crate::convert;
+use crate::convert::{
+    self, ComposeArguments, DecideArguments, JudgeArguments, PriceArguments, WireDecisions,
+    WireDescription, WireMessages, WireQuotes, WireVerdicts,
+};
 use crate::engine::Shared;
 use crate::module::{self, Host, Module};
 
@@ -43,6 +45,10 @@ pub enum AdmissionError {
     MemoryUnbounded { bytes_max: usize },
     #[error("the module's memory may grow to {bytes} bytes, allowed are {bytes_max}")]
     MemoryTooLarge { bytes: u64, bytes_max: usize },
+    #[error("a table of the module starts with {elements} elements, allowed are {elements_max}")]
+    TableTooLarge { elements: u64, elements_max: usize },
+    #[error("the module has {found} {what}, allowed are {allowed}; make it smaller or plainer")]
+    TooComplex { what: &'static str, found: u64, allowed: u64 },
     #[error("the module declares {what} = {declared}, allowed is {allowed}")]
     FuelTooHigh { what: &'static str, declared: u64, allowed: u64 },
     #[error("the module's description cannot be used: {0}")]
@@ -66,6 +72,8 @@ impl AdmissionError {
             Self::VectorRefused(_) => "VECTOR_REFUSED",
             Self::MemoryUnbounded { .. } => "MEMORY_UNBOUNDED",
             Self::MemoryTooLarge { .. } => "MEMORY_TOO_LARGE",
+            Self::TableTooLarge { .. } => "TABLE_TOO_LARGE",
+            Self::TooComplex { .. } => "MODULE_TOO_COMPLEX",
             Self::FuelTooHigh { .. } => "FUEL_TOO_HIGH",
             Self::BadDescription(_) => "BAD_DESCRIPTION",
             Self::Host(_) => "HOST_FAILURE",
@@ -93,7 +101,6 @@ fn load(shared: &Arc<Shared>, world: World, bytes: &[u8]) -> Result<Module, Admi
     let component = shared
         .compile(bytes)
         .map_err(|error| AdmissionError::NotAComponent(format!("{error:#}")))?;
-    check_imports(shared, &component)?;
     check_exports(shared, &component, world)?;
     let linker: Linker<Host> = Linker::new(&shared.wasm);
     let pre = linker
@@ -160,45 +167,59 @@ fn judge_exports(names: &[&str], expected: &'static str) -> Result<(), Admission
     Err(AdmissionError::WrongWorld { expected, found })
 }
 
-/// Instantiates the module, holds its exports to the types of its world, and asks it what it is.
+/// Instantiates the module, holds its exports to the types of its world, and asks it what it is. Every later call relies
+/// on this check of types.
 fn describe(
     shared: &Shared,
     pre: &InstancePre<Host>,
     world: World,
 ) -> Result<tollgate_domain::rule::Description, AdmissionError> {
+    let describe = export(pre.component(), world, "describe")?;
+    let answer = export(pre.component(), world, convert::interface(world).1)?;
     let mut store = module::store(shared, shared.limits.fuel_base_max).map_err(refused)?;
     let instance = module::instantiate(&mut store, pre).map_err(refused)?;
-    check_types(&mut store, pre, &instance, world).map_err(|error| AdmissionError::WrongWorld {
-        expected: convert::interface(world).0,
-        found: format!("functions of other types ({error:#})"),
+    check_types(&mut store, &instance, world, [&describe, &answer]).map_err(|error| {
+        AdmissionError::WrongWorld {
+            expected: convert::interface(world).0,
+            found: format!("functions of other types ({error:#})"),
+        }
     })?;
     drop(store);
     let mut store = module::store(shared, shared.limits.fuel_base_max).map_err(refused)?;
-    let function = export(pre.component(), world, "describe")?;
-    module::call(&mut store, pre, &function, ()).map(convert::description).map_err(refused)
+    module::call::<(), WireDescription>(&mut store, pre, &describe, ())
+        .map(convert::description)
+        .map_err(refused)
 }
 
 fn check_types(
     store: &mut wasmtime::Store<Host>,
-    pre: &InstancePre<Host>,
     instance: &Instance,
     world: World,
+    [describe, answer]: [&ComponentExportIndex; 2],
 ) -> wasmtime::Result<()> {
+    instance.get_typed_func::<(), WireDescription>(&mut *store, describe)?;
     match world {
-        World::Pricing => pricing::GuestIndices::new(pre)?.load(store, instance).map(drop),
-        World::Threshold => threshold::GuestIndices::new(pre)?.load(store, instance).map(drop),
-        World::Refund => refund::GuestIndices::new(pre)?.load(store, instance).map(drop),
+        World::Pricing => {
+            instance.get_typed_func::<PriceArguments<'_>, WireQuotes>(store, answer)?;
+        }
+        World::Threshold => {
+            instance.get_typed_func::<JudgeArguments<'_>, WireVerdicts>(store, answer)?;
+        }
+        World::Refund => {
+            instance.get_typed_func::<DecideArguments<'_>, WireDecisions>(store, answer)?;
+        }
         World::Notification => {
-            notification::GuestIndices::new(pre)?.load(store, instance).map(drop)
+            instance.get_typed_func::<ComposeArguments<'_>, WireMessages>(store, answer)?;
         }
     }
+    Ok(())
 }
 
 fn export(
     component: &Component,
     world: World,
     function: &str,
-) -> Result<wasmtime::component::ComponentExportIndex, AdmissionError> {
+) -> Result<ComponentExportIndex, AdmissionError> {
     let interface = convert::interface(world).0;
     component
         .get_export_index(None, interface)

@@ -10,32 +10,23 @@ use tollgate_domain::rule::{
 };
 
 use crate::bindings::exports::tollgate::rules::{notification, pricing, refund, threshold};
-use crate::bindings::tollgate::rules::{about, tables};
+use crate::bindings::tollgate::rules::about;
+use crate::columns::{CampaignDays, Campaigns, Clicks, Column, Compensations, Movements};
 
 /// A parameter's value as it crosses.
 pub(crate) type WireValue = about::Value;
 
 /// Arguments of `price`.
 pub(crate) type PriceArguments<'a> =
-    (&'a [WireValue], &'a [&'a str], tables::Campaigns<'a>, tables::Clicks<'a>);
+    (&'a [WireValue], Column<'a, &'a str>, Campaigns<'a>, Clicks<'a>);
 
 /// Arguments of `judge`.
-pub(crate) type JudgeArguments<'a> = (
-    &'a [WireValue],
-    &'a [&'a str],
-    tables::Campaigns<'a>,
-    tables::CampaignDays<'a>,
-    threshold::Movements<'a>,
-);
+pub(crate) type JudgeArguments<'a> =
+    (&'a [WireValue], Column<'a, &'a str>, Campaigns<'a>, CampaignDays<'a>, Movements<'a>);
 
 /// Arguments of `decide`.
-pub(crate) type DecideArguments<'a> = (
-    &'a [WireValue],
-    &'a [&'a str],
-    tables::Campaigns<'a>,
-    tables::CampaignDays<'a>,
-    refund::Compensations<'a>,
-);
+pub(crate) type DecideArguments<'a> =
+    (&'a [WireValue], Column<'a, &'a str>, Campaigns<'a>, CampaignDays<'a>, Compensations<'a>);
 
 /// Arguments of `compose`.
 pub(crate) type ComposeArguments<'a> = (&'a [WireValue], &'a [WireHappening<'a>]);
@@ -67,7 +58,7 @@ pub(crate) fn price_arguments<'a>(
     texts: &'a [&'a str],
     facts: &'a PricingFacts,
 ) -> PriceArguments<'a> {
-    (params, texts, campaigns(&facts.campaigns), clicks(&facts.clicks))
+    (params, Column(texts), campaigns(&facts.campaigns), clicks(&facts.clicks))
 }
 
 pub(crate) fn judge_arguments<'a>(
@@ -76,8 +67,9 @@ pub(crate) fn judge_arguments<'a>(
     facts: &'a ThresholdFacts,
 ) -> JudgeArguments<'a> {
     let MovementColumns { campaign_day, amount_micros } = &facts.movements;
-    let movements = threshold::Movements { campaign_day, amount_micros };
-    (params, texts, campaigns(&facts.campaigns), days(&facts.days), movements)
+    let movements =
+        Movements { campaign_day: Column(campaign_day), amount_micros: Column(amount_micros) };
+    (params, Column(texts), campaigns(&facts.campaigns), days(&facts.days), movements)
 }
 
 pub(crate) fn decide_arguments<'a>(
@@ -86,7 +78,7 @@ pub(crate) fn decide_arguments<'a>(
     facts: &'a RefundColumns,
 ) -> DecideArguments<'a> {
     let compensations = compensations(&facts.compensations);
-    (params, texts, campaigns(&facts.campaigns), days(&facts.days), compensations)
+    (params, Column(texts), campaigns(&facts.campaigns), days(&facts.days), compensations)
 }
 
 pub(crate) fn quotes((quotes,): WireQuotes) -> Quotes {
@@ -233,59 +225,59 @@ fn message(wire: notification::Message) -> Message {
     }
 }
 
-fn campaigns(columns: &CampaignColumns) -> tables::Campaigns<'_> {
-    tables::Campaigns {
-        id: &columns.id,
-        advertiser: &columns.advertiser,
-        stored_price_micros: &columns.stored_price_micros,
-        cached_price_micros: &columns.cached_price_micros,
-        balance_micros: &columns.balance_micros,
+fn campaigns(columns: &CampaignColumns) -> Campaigns<'_> {
+    Campaigns {
+        id: Column(&columns.id),
+        advertiser: Column(&columns.advertiser),
+        stored_price_micros: Column(&columns.stored_price_micros),
+        cached_price_micros: Column(&columns.cached_price_micros),
+        balance_micros: Column(&columns.balance_micros),
     }
 }
 
-fn clicks(columns: &ClickColumns) -> tables::Clicks<'_> {
-    tables::Clicks {
-        campaign: &columns.campaign,
-        occurred_at_ms: &columns.occurred_at_ms,
-        bid_micros: &columns.bid_micros,
-        actual_micros: &columns.actual_micros,
-        placement: &columns.placement,
-        local_minute: &columns.local_minute,
-        weekday: &columns.weekday,
-        category: &columns.category,
-        search_term: &columns.search_term,
-        device: &columns.device,
-        ad: &columns.ad,
-        product: &columns.product,
+fn clicks(columns: &ClickColumns) -> Clicks<'_> {
+    Clicks {
+        campaign: Column(&columns.campaign),
+        occurred_at_ms: Column(&columns.occurred_at_ms),
+        bid_micros: Column(&columns.bid_micros),
+        actual_micros: Column(&columns.actual_micros),
+        placement: Column(&columns.placement),
+        local_minute: Column(&columns.local_minute),
+        weekday: Column(&columns.weekday),
+        category: Column(&columns.category),
+        search_term: Column(&columns.search_term),
+        device: Column(&columns.device),
+        ad: Column(&columns.ad),
+        product: Column(&columns.product),
     }
 }
 
-fn days(columns: &CampaignDayColumns) -> tables::CampaignDays<'_> {
-    tables::CampaignDays {
-        campaign: &columns.campaign,
-        day: &columns.day,
-        daily_budget_micros: &columns.daily_budget_micros,
-        spent_micros: &columns.spent_micros,
-        counter_micros: &columns.counter_micros,
-        warned_ppm: &columns.warned_ppm,
-        pause_from_micros: &columns.pause_from_micros,
-        state: &columns.state,
+fn days(columns: &CampaignDayColumns) -> CampaignDays<'_> {
+    CampaignDays {
+        campaign: Column(&columns.campaign),
+        day: Column(&columns.day),
+        daily_budget_micros: Column(&columns.daily_budget_micros),
+        spent_micros: Column(&columns.spent_micros),
+        counter_micros: Column(&columns.counter_micros),
+        warned_ppm: Column(&columns.warned_ppm),
+        pause_from_micros: Column(&columns.pause_from_micros),
+        state: Column(&columns.state),
     }
 }
 
-fn compensations(columns: &CompensationColumns) -> refund::Compensations<'_> {
-    refund::Compensations {
-        campaign_day: &columns.campaign_day,
-        claimed_micros: &columns.claimed_micros,
-        duplicate_count: &columns.duplicate_count,
-        timestamp_count: &columns.timestamp_count,
-        refundable_micros: &columns.refundable_micros,
-        matched_micros: &columns.matched_micros,
-        matched_count: &columns.matched_count,
-        matched_refunded_micros: &columns.matched_refunded_micros,
-        matched_generation: &columns.matched_generation,
-        clicks_complete: &columns.clicks_complete,
-        device: &columns.device,
-        ad: &columns.ad,
+fn compensations(columns: &CompensationColumns) -> Compensations<'_> {
+    Compensations {
+        campaign_day: Column(&columns.campaign_day),
+        claimed_micros: Column(&columns.claimed_micros),
+        duplicate_count: Column(&columns.duplicate_count),
+        timestamp_count: Column(&columns.timestamp_count),
+        refundable_micros: Column(&columns.refundable_micros),
+        matched_micros: Column(&columns.matched_micros),
+        matched_count: Column(&columns.matched_count),
+        matched_refunded_micros: Column(&columns.matched_refunded_micros),
+        matched_generation: Column(&columns.matched_generation),
+        clicks_complete: Column(&columns.clicks_complete),
+        device: Column(&columns.device),
+        ad: Column(&columns.ad),
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tollgate_domain::rule::World;
 use wasmtime::component::Component;
-use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::{
+    Config, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
+};
 
 use crate::admission::{self, AdmissionError, Survey};
 use crate::cache::{Cache, CacheError};
@@ -17,7 +19,7 @@ use crate::limits::EngineLimits;
 use crate::module::Module;
 
 /// Ticks in the time of the backstop.
-pub(crate) const BACKSTOP_TICKS: u64 = 4;
+const BACKSTOP_TICKS: u64 = 4;
 
 /// Compiles and runs rules. Clones share everything.
 #[derive(Clone)]
@@ -204,6 +206,7 @@ pub(crate) fn config(limits: &EngineLimits, compiler: Compiler, pooled: bool) ->
     });
     config.cranelift_opt_level(OptLevel::Speed);
     config.consume_fuel(true);
+    config.operator_cost(costs());
     config.epoch_interruption(true);
     config.max_wasm_stack(limits.stack_bytes_max);
     config.wasm_backtrace_max_frames(None);
@@ -215,22 +218,40 @@ pub(crate) fn config(limits: &EngineLimits, compiler: Compiler, pooled: bool) ->
     config
 }
 
+/// One unit an operator, and one a byte or element that it moves; what asks the host for memory has a price of its own,
+/// because asking for none takes time, too.
+fn costs() -> OperatorCost {
+    OperatorCost { MemoryGrow: u8::MAX, TableGrow: u8::MAX, ..OperatorCost::new() }
+}
+
 fn pool(limits: &EngineLimits) -> PoolingAllocationConfig {
     let instances = limits.instances_max;
+    let (memories, tables) = (limits.shape.memories_max, limits.shape.tables_max);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 4)
-        .total_memories(instances)
-        .total_tables(instances * 2)
+        .total_memories(instances * memories)
+        .total_tables(instances * tables)
         .max_core_instances_per_component(4)
-        .max_memories_per_component(1)
-        .max_tables_per_component(2)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(tables)
         .table_elements(limits.table_elements_max)
         .max_memory_size(limits.memory_bytes_max)
         .linear_memory_keep_resident(limits.keep_resident_bytes)
         .table_keep_resident(limits.keep_resident_bytes)
         .max_unused_warm_slots(instances);
     pool
+}
+
+/// Ticks that a call may last: a tick may come at once, so it is one more than its time holds.
+pub(crate) fn deadline(limits: &EngineLimits, fuel: u64) -> u64 {
+    let fuel_time = Duration::from_nanos(fuel.saturating_mul(limits.fuel_ns_max));
+    let ticks = fuel_time.as_nanos() / tick(limits.backstop_ms).as_nanos();
+    u64::try_from(ticks).unwrap_or(u64::MAX >> 1).saturating_add(BACKSTOP_TICKS + 1)
+}
+
+fn tick(backstop_ms: u64) -> Duration {
+    Duration::from_millis((backstop_ms / BACKSTOP_TICKS).max(1))
 }
 
 /// Advances the engine's epoch until it is dropped.
@@ -242,7 +263,7 @@ struct Ticker {
 impl Ticker {
     fn start(wasm: &wasmtime::Engine, backstop_ms: u64) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
-        let period = Duration::from_millis((backstop_ms / BACKSTOP_TICKS).max(1));
+        let period = tick(backstop_ms);
         let wasm = wasm.weak();
         let tick = move || {
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {

@@ -11,6 +11,7 @@
 mod admission;
 mod bindings;
 mod cache;
+mod columns;
 mod convert;
 mod engine;
 mod interpreted;
@@ -26,7 +27,7 @@ pub use admission::{AdmissionError, Survey};
 pub use cache::CacheError;
 pub use engine::{Compiler, Engine, EngineError};
 pub use interpreted::InterpretedLimits;
-pub use limits::EngineLimits;
+pub use limits::{EngineLimits, ShapeLimits};
 pub use module::{Module, digest};
 pub use notifier::Notifier;
 pub use profile::{Profile, Question};

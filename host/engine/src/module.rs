@@ -6,12 +6,11 @@ use sha2::{Digest, Sha256};
 use tollgate_domain::dead::Code;
 use tollgate_domain::rule::{Description, Fault, RuleError, World};
 use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower,
+    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc,
 };
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
-use crate::engine::{BACKSTOP_TICKS, Shared};
-use crate::limits::EngineLimits;
+use crate::engine::{Shared, deadline};
 
 /// A module that may run.
 #[derive(Clone)]
@@ -97,13 +96,14 @@ pub(crate) fn store(shared: &Shared, fuel: u64) -> Result<Store<Host>, RuleError
     let mut store = Store::new(&shared.wasm, host);
     store.limiter(|host| host);
     store.set_hostcall_fuel(shared.limits.answer_bytes_max);
-    // A tick may come at once, so the deadline is one tick further away than the time of the backstop.
-    store.set_epoch_deadline(BACKSTOP_TICKS + 1);
+    store.set_epoch_deadline(deadline(&shared.limits, fuel));
     store.set_fuel(fuel).map_err(|error| RuleError::Host(format!("{error:#}")))?;
     Ok(store)
 }
 
-/// Calls one function of a fresh instance.
+/// Calls one function of a fresh instance. Admission has checked that it takes `P` and gives `R`, so that not every call
+/// has to.
+#[expect(unsafe_code, reason = "a call of a function whose type was checked before")]
 pub(crate) fn call<P, R>(
     store: &mut Store<Host>,
     pre: &InstancePre<Host>,
@@ -115,10 +115,12 @@ where
     R: ComponentNamedList + Lift,
 {
     let instance = instantiate(store, pre)?;
-    let typed = instance
-        .get_typed_func::<P, R>(&mut *store, function)
-        .map_err(|error| RuleError::Host(format!("{error:#}")))?;
-    typed.call(&mut *store, arguments).map_err(|error| failure(store, &error, false))
+    let Some(function) = instance.get_func(&mut *store, function) else {
+        return Err(RuleError::Host("the function is not there any more".to_owned()));
+    };
+    // SAFETY: admission has looked the module's functions up with these very types before it calls any.
+    let function = unsafe { TypedFunc::<P, R>::new_unchecked(function) };
+    function.call(&mut *store, arguments).map_err(|error| failure(store, &error, false))
 }
 
 /// A fresh instance. What runs here, a start function, is paid from the call's fuel.

@@ -192,8 +192,12 @@ fn unusable_parameters_and_worlds_do_not_bind() {
 
 #[test]
 fn a_stuck_host_is_not_the_rules_fault() {
-    let limits =
-        EngineLimits { backstop_ms: 4, fuel_base_max: u64::MAX >> 2, ..EngineLimits::default() };
+    let limits = EngineLimits {
+        backstop_ms: 4,
+        fuel_ns_max: 0,
+        fuel_base_max: u64::MAX >> 2,
+        ..EngineLimits::default()
+    };
     let engine = Engine::new(limits).expect("the engine starts");
     let guest = Guest::pricing(support::ENDLESS).described(|it| it.fuel_base = u64::MAX >> 2);
     let module = engine.admit(World::Pricing, &guest.build()).expect("the module is admitted");

@@ -115,8 +115,7 @@ impl<'t> MovementTables<'t> {
     /// Judges the movements in order. The state of each campaign-day is carried from one movement to the next as the
     /// host does it, so that a batch gives the verdicts that its movements would have got one by one.
     pub fn judge(&'t self, mut rule: impl FnMut(Movement<'t>) -> Verdict) -> VerdictColumns {
-        let mut moving = self.moving();
-        let mut statuses = self.statuses();
+        let (mut moving, mut statuses) = self.moving();
         let rows = self.campaign_day.len();
         let mut columns = VerdictColumns {
             action: vec![0; rows],
@@ -148,29 +147,30 @@ impl<'t> MovementTables<'t> {
         columns
     }
 
-    fn moving(&self) -> Vec<Moving> {
+    /// The days as they are before the first movement, and for each campaign who has paused it: a pause on one of its
+    /// days is one on all of them. The host passes the campaigns of all days; tests of rules need not.
+    fn moving(&self) -> (Vec<Moving>, Vec<u8>) {
         let DayTable { campaign, spent_micros, warned_ppm, pause_from_micros, state, .. } =
             self.days;
+        let mut statuses = vec![0; self.campaigns.stored_price_micros.len()];
         let days =
             campaign.iter().zip(spent_micros).zip(warned_ppm).zip(pause_from_micros).zip(state);
-        days.map(|((((campaign, spent_micros), warned_ppm), pause_from_micros), state)| Moving {
-            campaign: *campaign,
-            spent_micros: *spent_micros,
-            warned_ppm: *warned_ppm,
-            pause_from_micros: *pause_from_micros,
-            state: *state & !OF_CAMPAIGN,
-        })
-        .collect()
-    }
-
-    /// For each campaign who has paused it; a pause on one of its days is one on all of them.
-    fn statuses(&self) -> Vec<u8> {
-        let campaigns = self.days.campaign.iter().max().map_or(0, |last| *last as usize + 1);
-        let mut statuses = vec![0; campaigns];
-        for (campaign, state) in self.days.campaign.iter().zip(self.days.state) {
-            statuses[*campaign as usize] |= *state & OF_CAMPAIGN;
-        }
-        statuses
+        let days =
+            days.map(|((((campaign, spent_micros), warned_ppm), pause_from_micros), state)| {
+                if *campaign as usize >= statuses.len() {
+                    statuses.resize(*campaign as usize + 1, 0);
+                }
+                statuses[*campaign as usize] |= *state & OF_CAMPAIGN;
+                Moving {
+                    campaign: *campaign,
+                    spent_micros: *spent_micros,
+                    warned_ppm: *warned_ppm,
+                    pause_from_micros: *pause_from_micros,
+                    state: *state & !OF_CAMPAIGN,
+                }
+            });
+        let moving = days.collect();
+        (moving, statuses)
     }
 }
 

@@ -18,13 +18,15 @@ struct Bump {
     top: Cell<usize>,
     /// One past the last byte of memory.
     end: Cell<usize>,
+    /// First byte that no block has had yet; from here on memory is as the host gave it, which is zero.
+    fresh: Cell<usize>,
 }
 
 // SAFETY: the contract's modules have one thread.
 unsafe impl Sync for Bump {}
 
 #[global_allocator]
-static HEAP: Bump = Bump { top: Cell::new(0), end: Cell::new(0) };
+static HEAP: Bump = Bump { top: Cell::new(0), end: Cell::new(0), fresh: Cell::new(0) };
 
 unsafe extern "C" {
     /// The linker's: where stack and data end.
@@ -77,15 +79,31 @@ unsafe impl GlobalAlloc for Bump {
     }
 
     #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        let block = unsafe { self.alloc(layout) };
+        let used = self.fresh.get().saturating_sub(block as usize).min(layout.size());
+        if !block.is_null() && used > 0 {
+            // SAFETY: these bytes are the first ones of the block.
+            unsafe { block.write_bytes(0, used) };
+        }
+        block
+    }
+
+    #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if block as usize + layout.size() == self.top.get() {
+        let top = self.top.get();
+        if block as usize + layout.size() == top {
+            self.fresh.set(self.fresh.get().max(top));
             self.top.set(block as usize);
         }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        if block as usize + layout.size() == self.top.get() {
+        let top = self.top.get();
+        if block as usize + layout.size() == top {
+            self.fresh.set(self.fresh.get().max(top));
             return if self.place(block as usize, bytes) { block } else { core::ptr::null_mut() };
         }
         if bytes <= layout.size() {

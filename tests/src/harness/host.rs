@@ -279,6 +279,15 @@ impl Setup {
 }
 
 impl Running {
+    /// The most memory that the host has had, in bytes; `None` where the system does not say.
+    #[must_use]
+    pub fn memory_peak_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1_024)
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -9,6 +9,7 @@ mod explain;
 #[path = "../../../host/engine/tests/support/mod.rs"]
 mod guests;
 mod harness;
+mod hostile;
 mod messages;
 mod operations;
 mod outbox;

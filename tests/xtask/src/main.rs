@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod fuzz;
 mod rules;
 mod setup;
 mod steps;
@@ -75,6 +76,17 @@ enum Task {
     },
     /// Formatting and lints, as CI demands them
     Check,
+    /// Fuzz what strangers can give to the host: modules, and their answers
+    Fuzz {
+        /// Only this one, otherwise all of them one after the other
+        target: Option<fuzz::Target>,
+        /// How long each is fuzzed
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// How many inputs each is given, instead of a time
+        #[arg(long, conflicts_with = "seconds")]
+        runs: Option<u32>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -93,6 +105,12 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Rules => build_rules(&root, &steps),
         Task::Check => build::check(&root, &steps),
+        Task::Fuzz { target, seconds, runs } => {
+            build_rules(&root, &steps)?;
+            let targets = target.map_or(fuzz::Target::ALL.to_vec(), |target| vec![target]);
+            let until = runs.map_or(fuzz::Until::Seconds(*seconds), fuzz::Until::Runs);
+            fuzz::fuzz(&root, &steps, &targets, until)
+        }
         Task::Produce { .. } => {
             build::host_and_suite(&root, &steps)?;
             suite(&root, task)
@@ -150,7 +168,7 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
         Task::Up => {
             command.arg("up");
         }
-        Task::Rules | Task::Check => return Ok(()),
+        Task::Rules | Task::Check | Task::Fuzz { .. } => return Ok(()),
     }
     Err(command.exec()).context("start the suite")
 }

@@ -1,8 +1,8 @@
 //! What can be told from the bytes of a module that brings an interpreter along.
 
-use wasmparser::{Parser, Validator, WasmFeatures};
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
-use super::AdmissionError;
+use super::{AdmissionError, scan};
 use crate::limits::EngineLimits;
 
 /// Beyond what every rule may use, what interpreters are compiled to. Vectors, threads and 64-bit memories are not here.
@@ -24,14 +24,28 @@ pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionE
         let sentence = "it is a core module or no WASM at all; make a component of it";
         return Err(AdmissionError::NotAComponent(sentence.to_owned()));
     }
-    let verdict = Validator::new_with_features(FEATURES).validate_all(bytes);
-    verdict.map(drop).map_err(|error| {
-        let place = format!("at byte {:#x}", error.offset());
-        match error.message().contains("SIMD") {
-            true => AdmissionError::VectorRefused(place),
-            false => AdmissionError::NotAComponent(format!("{} {place}", error.message())),
+    let types = Validator::new_with_features(FEATURES)
+        .validate_all(bytes)
+        .map_err(|error| scan::refused(&error, None))?;
+    imports(bytes)?.iter().try_for_each(|name| scan::import(types.as_ref(), name))
+}
+
+/// Names of the component's own imports.
+fn imports(bytes: &[u8]) -> Result<Vec<&str>, AdmissionError> {
+    let (mut names, mut depth) = (Vec::new(), 0_u32);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(scan::invalid)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports {
+                    names.push(import.map_err(scan::invalid)?.name.name);
+                }
+            }
+            _ => {}
         }
-    })
+    }
+    Ok(names)
 }
 
 /// What the tools of a language export for themselves has a plain name; the host never calls it.

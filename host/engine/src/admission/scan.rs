@@ -1,8 +1,11 @@
-//! What can be told from a module's bytes alone: its size, its features, its memories and its plainest imports.
+//! What can be told from a module's bytes alone: its size, its shape, its features and its plainest imports.
 
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType};
+use wasmparser::types::{Types, TypesRef};
 use wasmparser::{ComponentImport, ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
 
 use super::AdmissionError;
+use super::shape::Shape;
 use crate::limits::EngineLimits;
 
 pub(super) const PAGE_BYTES: u64 = 64 * 1024;
@@ -28,34 +31,34 @@ pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionE
         let sentence = "it is a core module or no WASM at all; make a component of it";
         return Err(AdmissionError::NotAComponent(sentence.to_owned()));
     }
-    sections(bytes, limits)?;
-    validate(bytes)
+    let (shape, imports) = sections(bytes, limits)?;
+    let types = validate(bytes)?;
+    imports.iter().try_for_each(|name| import(types.as_ref(), name))?;
+    shape.finish()
 }
 
-/// Looks at imports of the component itself and at the memories of all modules in it.
-fn sections(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
-    let mut depth = 0_u32;
+/// Counts what all parts of the module have, and collects the names of its imports. Only instances may be imported.
+fn sections<'a>(
+    bytes: &'a [u8],
+    limits: &'a EngineLimits,
+) -> Result<(Shape<'a>, Vec<&'a str>), AdmissionError> {
+    let (mut shape, mut names) = (Shape::new(limits), Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(invalid)? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(imports) if depth == 0 => {
-                for import in imports {
-                    let import = import.map_err(invalid)?;
-                    if let Some(refused) = refused_import(&import) {
-                        return Err(refused);
-                    }
+        let payload = payload.map_err(invalid)?;
+        if let Payload::ComponentImportSection(imports) = &payload
+            && shape.is_outermost()
+        {
+            for import in imports.clone() {
+                let import = import.map_err(invalid)?;
+                if let Some(refused) = refused_import(&import) {
+                    return Err(refused);
                 }
+                names.push(import.name.name);
             }
-            Payload::MemorySection(memories) => {
-                for memory in memories {
-                    bounded(memory.map_err(invalid)?.maximum, limits)?;
-                }
-            }
-            _ => {}
         }
+        shape.add(payload)?;
     }
-    Ok(())
+    Ok((shape, names))
 }
 
 /// An import that cannot be one of types only.
@@ -64,6 +67,7 @@ pub(super) fn refused_import(import: &ComponentImport<'_>) -> Option<AdmissionEr
     (!types).then(|| AdmissionError::ImportRefused(format!("`{}`", import.name.name)))
 }
 
+/// Holds the most pages of a memory to the limit.
 pub(super) fn bounded(
     maximum_pages: Option<u64>,
     limits: &EngineLimits,
@@ -79,11 +83,30 @@ pub(super) fn bounded(
     Ok(())
 }
 
+/// Instances of types may be imported: that is how a world names the types of another interface.
+pub(super) fn import(types: TypesRef<'_>, name: &str) -> Result<(), AdmissionError> {
+    let refused = |what: String| Err(AdmissionError::ImportRefused(what));
+    let imported = types.component_item_for_import(name).map(|import| import.ty);
+    let Some(ComponentEntityType::Instance(instance)) = imported else {
+        return refused(format!("`{name}`"));
+    };
+    let plain = |ty: &ComponentEntityType| match ty {
+        ComponentEntityType::Type { referenced, .. } => {
+            !matches!(referenced, ComponentAnyTypeId::Resource(_))
+        }
+        _ => false,
+    };
+    match types[instance].exports.iter().find(|(_, item)| !plain(&item.ty)) {
+        Some((item, _)) => refused(format!("`{item}` of `{name}`")),
+        None => Ok(()),
+    }
+}
+
 /// Validates with nothing but the allowed features, so that no instruction, type, local or constant of another one
 /// can hide anywhere.
-fn validate(bytes: &[u8]) -> Result<(), AdmissionError> {
+fn validate(bytes: &[u8]) -> Result<Types, AdmissionError> {
     let verdict = Validator::new_with_features(FEATURES).validate_all(bytes);
-    verdict.map(drop).map_err(|error| refused(&error, None))
+    verdict.map_err(|error| refused(&error, None))
 }
 
 /// What the validator found, in the function of this name.

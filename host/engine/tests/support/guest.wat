@@ -1,10 +1,14 @@
-;; A pricing module whose parts tests replace: {memory}, {description}, {extra} and {answer}.
+;; A pricing module whose parts in braces tests replace.
 (module
+  {import}
   {memory}
   {extra}
 {allocator}
   ;; `rows` quotes of `charge` with reason 1.
   (func $answer (param $rows i32) (param $charge i64) (result i32)
+    (call $quotes (local.get $rows) (local.get $charge) (i32.const 1)))
+
+  (func $quotes (param $rows i32) (param $charge i64) (param $reason i32) (result i32)
     (local $quotes i32) (local $charges i32) (local $reasons i32) (local $row i32)
     (local.set $quotes (call $alloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 16)))
     (local.set $charges
@@ -21,7 +25,7 @@
           (local.get $charge))
         (i32.store16
           (i32.add (local.get $reasons) (i32.mul (local.get $row) (i32.const 2)))
-          (i32.const 1))
+          (local.get $reason))
         (local.set $row (i32.add (local.get $row) (i32.const 1)))
         (br $next)))
     (i32.store offset=0 (local.get $quotes) (local.get $charges))

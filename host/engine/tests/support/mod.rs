@@ -1,6 +1,10 @@
 //! Modules for tests: small rules in WAT, good and hostile, and the shipped rules.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the support")]
 
+pub mod bombs;
+pub mod corpus;
+pub mod echo;
+
 use std::path::{Path, PathBuf};
 
 use tollgate_domain::rule::{
@@ -36,7 +40,11 @@ pub const TRAP_ON_POISON: &str = "(block $done (loop $next \
 
 /// A module to be built.
 pub struct Guest {
+    /// Imports of the core module, which come before everything else.
+    pub import: String,
     pub memory: String,
+    /// Function that the host asks for room; `$alloc` of the template remains the guest's own.
+    pub realloc: String,
     pub description: Description,
     pub describe: String,
     pub extra: String,
@@ -44,6 +52,8 @@ pub struct Guest {
     pub answer: String,
     /// World that the module is built for, in WIT; its exports are those of the template.
     pub world: String,
+    /// Packages that the world names, in WIT.
+    pub package: String,
     /// The WAT around these parts.
     pub template: &'static str,
 }
@@ -52,6 +62,9 @@ impl Guest {
     /// A module that charges as `price` says and is fine otherwise.
     pub fn pricing(price: &str) -> Self {
         Self {
+            import: String::new(),
+            realloc: String::new(),
+            package: String::new(),
             memory: r#"(memory (export "memory") 2 128)"#.to_owned(),
             description: description(),
             describe: "(i32.const 1024)".to_owned(),
@@ -69,6 +82,15 @@ impl Guest {
             world: "export tollgate:rules/notification@1.0.0;".to_owned(),
             template: include_str!("notifier.wat"),
             ..Self::pricing(compose)
+        }
+    }
+
+    /// A module that judges movements as `judge` says and is fine otherwise.
+    pub fn threshold(judge: &str) -> Self {
+        Self {
+            world: "export tollgate:rules/threshold@1.0.0;".to_owned(),
+            template: include_str!("judge.wat"),
+            ..Self::pricing(judge)
         }
     }
 
@@ -96,28 +118,38 @@ impl Guest {
     }
 
     pub fn build(&self) -> Vec<u8> {
+        self.wrap(self.core()).expect("the module becomes a component")
+    }
+
+    /// A component of a core module that exports what the template does; `None` when it cannot become one.
+    pub fn wrap(&self, mut core: Vec<u8>) -> Option<Vec<u8>> {
+        let mut resolve = Resolve::default();
+        resolve.push_path(root().join("wit")).expect("the contract parses");
+        let world = format!("package test:rule; {} world rule {{ {} }}", self.package, self.world);
+        let package = resolve.push_source("test.wit", &world).expect("the world parses");
+        let world = resolve.select_world(&[package], Some("rule")).expect("there is the world");
+        embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).ok()?;
+        // Hostile modules are not valid, and the host is to see them as they are.
+        let mut encoder = ComponentEncoder::default();
+        encoder.validate(false).module(&core).ok()?.encode().ok()
+    }
+
+    /// The core module that the component wraps.
+    pub fn core(&self) -> Vec<u8> {
+        let mut allocator = include_str!("allocator.wat").to_owned();
+        if !self.realloc.is_empty() {
+            allocator = allocator.replace("(export \"cabi_realloc\")", "") + &self.realloc;
+        }
         let wat = self
             .template
-            .replace("{allocator}", include_str!("allocator.wat"))
+            .replace("{import}", &self.import)
+            .replace("{allocator}", &allocator)
             .replace("{memory}", &self.memory)
             .replace("{extra}", &self.extra)
             .replace("{describe}", &self.describe)
             .replace("{answer}", &self.answer)
             .replace("{description}", &escape(&encode(&self.description, 1024)));
-        let mut core = wat::parse_str(&wat).expect("the module is good WAT");
-        let mut resolve = Resolve::default();
-        resolve.push_path(root().join("wit")).expect("the contract parses");
-        let world = format!("package test:rule; world rule {{ {} }}", self.world);
-        let package = resolve.push_source("test.wit", &world).expect("the world parses");
-        let world = resolve.select_world(&[package], None).expect("there is one world");
-        embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)
-            .expect("the module takes metadata");
-        let mut encoder = ComponentEncoder::default();
-        encoder
-            .module(&core)
-            .expect("the module fits")
-            .encode()
-            .expect("the module becomes a component")
+        wat::parse_str(&wat).unwrap_or_else(|error| panic!("the module is bad WAT: {error}"))
     }
 }
 
@@ -172,7 +204,7 @@ fn escape(bytes: &[u8]) -> String {
 }
 
 /// The description in the memory layout of the component model, to be placed at `base`.
-fn encode(description: &Description, base: u32) -> Vec<u8> {
+pub fn encode(description: &Description, base: u32) -> Vec<u8> {
     const HEADER: usize = 56;
     let (params, reasons) = (&description.params, &description.reasons);
     let params_at = HEADER;

@@ -1,5 +1,6 @@
-;; A refund module whose parts tests replace: {memory}, {description}, {extra} and {answer}.
+;; A refund module whose parts in braces tests replace.
 (module
+  {import}
   {memory}
   {extra}
 {allocator}

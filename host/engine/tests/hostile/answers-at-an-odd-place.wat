@@ -1,0 +1,3 @@
+;; Says that its answer lies at an odd address.
+;;@ poison
+(i32.const 4097)

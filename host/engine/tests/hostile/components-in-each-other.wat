@@ -1,0 +1,2 @@
+;; Components in components in components.
+(component (component (component (component (component)))))

@@ -1,0 +1,3 @@
+;; Keeps a float in a global.
+;;@ extra
+(global (mut f64) (f64.const 0))

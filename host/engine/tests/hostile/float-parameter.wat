@@ -1,0 +1,3 @@
+;; Passes floats between its own functions and never calculates with them.
+;;@ extra
+(func (param f32))

@@ -1,0 +1,2 @@
+;; Asks for another component to call.
+(component (import "helper" (component (export "f" (func)))))

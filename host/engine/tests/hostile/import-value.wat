@@ -1,0 +1,2 @@
+;; Asks for a value at instantiation.
+(component (import "seed" (value u64)))

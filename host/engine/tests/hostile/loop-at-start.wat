@@ -1,0 +1,3 @@
+;; Never gets through its start function.
+;;@ extra
+(func $s (loop $for-ever (br $for-ever))) (start $s)

@@ -1,0 +1,3 @@
+;; Has a second memory beside the bounded one.
+;;@ extra
+(memory 1 2)

@@ -1,0 +1,3 @@
+;; Begins with 4 GiB.
+;;@ memory
+(memory (export "memory") 65536 65536)

@@ -1,0 +1,3 @@
+;; May grow to one page more than allowed.
+;;@ memory
+(memory (export "memory") 2 129)

@@ -1,0 +1,3 @@
+;; Shares its memory between threads.
+;;@ memory
+(memory (export "memory") 2 128 shared)

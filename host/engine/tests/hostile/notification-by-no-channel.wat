@@ -1,0 +1,7 @@
+;; Sends by a channel that there is not.
+;;@ for notification
+;;@ answer
+(block (result i32)
+  (local.set $rows (call $answer (i32.const 1) (i32.const 0) (i32.const 4) (i32.const 4)))
+  (i32.store8 offset=4 (i32.load (local.get $rows)) (i32.const 200))
+  (local.get $rows))

@@ -1,0 +1,4 @@
+;; Throws exceptions.
+;;@ extra
+(tag $t)
+(func (throw $t))

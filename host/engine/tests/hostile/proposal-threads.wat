@@ -1,0 +1,3 @@
+;; Uses atomic instructions.
+;;@ extra
+(func (atomic.fence))

@@ -1,0 +1,3 @@
+;; Uses vector instructions whose results depend on the machine.
+;;@ extra
+(func (param v128 v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))

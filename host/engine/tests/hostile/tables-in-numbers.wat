@@ -1,0 +1,3 @@
+;; Has three tables where the pool has room for two.
+;;@ extra
+(table 1 funcref) (table 1 funcref) (table 1 funcref)

@@ -1,0 +1,3 @@
+;; Panics before anybody calls it.
+;;@ extra
+(func $s (unreachable)) (start $s)

@@ -1,0 +1,3 @@
+;; Panics instead of saying what it is.
+;;@ describe
+(unreachable)

@@ -1,0 +1,3 @@
+;; Has data that lies beyond its memory.
+;;@ extra
+(data (i32.const 131070) "beyond")

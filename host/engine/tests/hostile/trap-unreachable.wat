@@ -1,0 +1,3 @@
+;; Panics on the poison.
+;;@ poison
+(unreachable)
