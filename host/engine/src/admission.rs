@@ -124,21 +124,6 @@ pub(crate) fn is_plain(shared: &Shared, bytes: &[u8]) -> bool {
     scan::scan(bytes, &shared.limits).is_ok()
 }
 
-/// Only instances of types may be imported: that is how a world names the types of another interface.
-fn check_imports(shared: &Shared, component: &Component) -> Result<(), AdmissionError> {
-    for (name, import) in component.component_type().imports(&shared.wasm) {
-        let ComponentItem::ComponentInstance(instance) = import.ty else {
-            return Err(AdmissionError::ImportRefused(format!("`{name}`")));
-        };
-        let mut items = instance.exports(&shared.wasm);
-        if let Some((item, _)) = items.find(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
-        {
-            return Err(AdmissionError::ImportRefused(format!("`{item}` of `{name}`")));
-        }
-    }
-    Ok(())
-}
-
 fn check_exports(
     shared: &Shared,
     component: &Component,

@@ -11,6 +11,7 @@ use wasmtime::component::{
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap};
 
 use crate::engine::{Shared, deadline};
+use crate::limits::EngineLimits;
 
 /// A module that may run.
 #[derive(Clone)]
