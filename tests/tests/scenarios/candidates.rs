@@ -155,7 +155,7 @@ fn check_report(report: &Value, before: &Outcome, after: &Outcome) {
 fn models(scenario: &Scenario) -> (Model, Model) {
     let before = Model::new(&scenario.campaigns);
     let after = Model::new(&scenario.campaigns)
-        .with_hostile_pricing(PRICE_MICROS, "nobody", "NEVER")
+        .with_hostile_pricing(PRICE_MICROS, [])
         .with_warning_at(WARN_PPM);
     (before, after)
 }
@@ -354,7 +354,7 @@ fn a_file_needs_no_server() {
     let named = words(&["--file", &clicks, "--campaigns", &campaigns]);
     let report = runner.report(&[named, candidate.arguments()].concat());
     let before = Model::new(&known).judge(&records);
-    let model = Model::new(&known).with_hostile_pricing(PRICE_MICROS, "nobody", "NEVER");
+    let model = Model::new(&known).with_hostile_pricing(PRICE_MICROS, []);
     let after = model.with_warning_at(WARN_PPM).judge(&records);
     check_report(&report, &before, &after);
     println!("file: {} clicks, {} a second", report["totals"]["clicks"], report["clicks_per_s"]);
