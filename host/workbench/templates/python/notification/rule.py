@@ -57,7 +57,7 @@ def body(happening):
 class Notification(exports.Notification):
     # An interpreter uses far more fuel than Rust: for one call, and for each happening.
     def describe(self):
-        return Description("{{name}}", "0.1.0", Needs(0), PARAMS, [], 200_000_000, 5_000_000)
+        return Description("{{name}}", "0.1.0", Needs(0), PARAMS, [], 20_000_000, 2_000_000)
 
     # Any number of messages, none for silence.
     def compose(self, params, happenings):

@@ -100,7 +100,7 @@ def ratio_ppm(part, whole):
 class Threshold(exports.Threshold):
     # An interpreter uses far more fuel than Rust: for one call, and for each movement.
     def describe(self):
-        return Description("{{name}}", "0.1.0", Needs(0), PARAMS, REASONS, 200_000_000, 5_000_000)
+        return Description("{{name}}", "0.1.0", Needs(0), PARAMS, REASONS, 20_000_000, 2_000_000)
 
     # One verdict for each movement, in order. A pause on one day of a campaign is one on all of its days.
     def judge(self, params, texts, campaigns, days, movements):
