@@ -279,15 +279,6 @@ impl Setup {
 }
 
 impl Running {
-    /// The most memory that the host has had, in bytes; `None` where the system does not say.
-    #[must_use]
-    pub fn memory_peak_bytes(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kilobytes * 1_024)
-    }
-
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -423,10 +414,22 @@ impl Host {
     /// # Errors
     /// The process is gone.
     pub fn resident_kib(&self) -> Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most memory that the process has had in use, in kibibytes.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn resident_kib_most(&self) -> Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.context("no VmRSS")
+        kib.with_context(|| format!("no {field}"))
     }
 
     /// `kill -9`.
