@@ -8,6 +8,7 @@ pub(super) mod pick;
 mod publish;
 mod show;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
@@ -64,9 +65,12 @@ impl Why {
     /// Who makes the change.
     pub(super) fn actor(&self) -> String {
         self.by.clone().unwrap_or_else(|| {
-            let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+            let named = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+            let number =
+                || std::fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or_default();
+            let user = named.unwrap_or_else(|_| format!("user {}", number()));
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.trim())
+            format!("{user}@{}", host.trim())
         })
     }
 }

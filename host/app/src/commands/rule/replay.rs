@@ -53,7 +53,7 @@ fn sides(config: &Config, loader: &RuleLoader, arguments: &ReplayRule) -> anyhow
     let engine = loader.engine();
     runtime()?.block_on(async {
         let sides = if arguments.campaigns.is_some() && arguments.file.is_some() {
-            Sides::of_folder(engine, read_folder(&loader, config)?, asked).await
+            Sides::of_folder(engine, read_folder(loader, config)?, asked).await
         } else {
             let mut ledger = open_ledger(config).await?;
             Sides::of_ledger(engine, &mut ledger, asked).await
