@@ -231,7 +231,7 @@ impl Follower {
         let (id, kind) = (trial.id, trial.kind.as_str());
         let rules = match self.parts.loader.load_compared(&mut self.ledger, &trial).await {
             Ok(rules) => rules,
-            Err(error) => return self.unusable(&trial, error.into()).await,
+            Err(error) => return self.unusable(&trial, error).await,
         };
         let seen =
             Arc::new(Seen { trial, tally: Mutex::default(), is_over: AtomicBool::new(false) });

@@ -166,32 +166,26 @@ impl<'t> Work<'t, '_, '_> {
         verdicts: &mut [Option<Verdict>],
     ) -> Result<(), RuleError> {
         let start = self.transcript.judge_calls[clicks[0].call].call.first;
-        let mut days: Vec<u32> = Vec::new();
-        let day_of = |charged: &Charged<'_>| {
-            facts.movements.campaign_day.get((charged.movement - start) as usize).copied()
+        let row = |charged: &Charged<'_>| charged.movement - start;
+        let day = |charged: &Charged<'_>| {
+            facts.movements.campaign_day.get(row(charged) as usize).copied()
         };
-        days.extend(clicks.iter().filter_map(day_of));
+        let mut days: Vec<_> = clicks.iter().map(day).collect();
         days.sort_unstable();
         days.dedup();
-        let mut waiting = vec![0..days.len()];
+        let mut waiting = chunks(days.len(), days.len());
         while let Some(range) = waiting.pop() {
-            let is_asked = |at: &usize| {
-                day_of(&clicks[*at]).is_some_and(|day| days[range.clone()].contains(&day))
-            };
-            let asked: Vec<usize> = if range.len() == days.len() {
-                (0..clicks.len()).collect()
-            } else {
-                (0..clicks.len()).filter(is_asked).collect()
-            };
-            let rows: Vec<_> = asked.iter().map(|at| clicks[*at].movement - start).collect();
-            let answer = self.judge(facts, &rows);
-            match answer {
+            let some = &days[range.clone()];
+            let is_asked = |at: &usize| some.binary_search(&day(&clicks[*at])).is_ok();
+            let asked: Vec<usize> = (0..clicks.len()).filter(is_asked).collect();
+            let rows: Vec<_> = asked.iter().map(|at| row(&clicks[*at])).collect();
+            match self.judge(facts, &rows) {
                 Ok(given) => {
                     for (row, at) in asked.into_iter().enumerate() {
                         verdicts[at] = Verdict::at(&given, row, clicks[at].quote);
                     }
                 }
-                Err(RuleError::Fault(fault)) if range.len() <= 1 => {
+                Err(RuleError::Fault(fault)) if range.len() == 1 => {
                     asked.into_iter().for_each(|at| self.fail(clicks[at].campaign, &fault));
                 }
                 Err(RuleError::Fault(_)) => waiting.extend(halves(range)),

@@ -36,5 +36,5 @@ fn place_ppm(salt: &str, campaign: &str) -> u32 {
     let digest =
         Sha256::new().chain_update(salt).chain_update([0]).chain_update(campaign).finalize();
     let first = digest[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    (u128::from(first) * PPM as u128 >> 64) as u32
+    ((u128::from(first) * PPM as u128) >> 64) as u32
 }
