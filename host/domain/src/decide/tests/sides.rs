@@ -12,7 +12,7 @@ use crate::trial::{Candidate, Comparison, Cost, Role, Scope, Sides, Sums, Tally,
 const UNIT: i64 = money::MICROS_PER_UNIT;
 
 /// The plain rules with prices of a candidate. A bid of 21 traps, 22 gives a negative price, 23 one above the candidate's
-/// cap, and a movement of 24 units makes its threshold rule trap. It warns from half of a budget on.
+/// cap, and a movement of 26 units makes its threshold rule trap. It warns from half of a budget on.
 struct Odd {
     plain: PlainRules,
     more_units: i64,
@@ -54,7 +54,7 @@ impl Rules for Odd {
     }
 
     fn judge(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
-        if self.is_faulty && facts.movements.amount_micros.contains(&(24 * UNIT)) {
+        if self.is_faulty && facts.movements.amount_micros.contains(&(26 * UNIT)) {
             return Err(trap());
         }
         let mut verdicts = self.plain.judge(facts)?;
@@ -378,6 +378,18 @@ fn the_rules_in_force_may_not_use_the_candidates_reasons() {
 }
 
 #[test]
+fn what_a_candidate_fails_at_is_not_held_against_the_rules_in_force() {
+    let mut rules = canary(plain(), odd(1, true), scope(&BTreeSet::from([0])));
+    let sent = clicks("0:21 0:22 1:21 0:23 0:25 0:5 2:5");
+    let (toy, faults, _) = charged(&sent, &[7], 1_000, None, &mut rules);
+    let amounts: Vec<_> = toy.history.iter().map(|row| row.split(' ').nth(3).unwrap()).collect();
+    assert_eq!(amounts, ["-21", "-22", "-21", "-23", "-26", "-6", "-5"]);
+    assert_eq!((faults, toy.dead.len()), (0, 0));
+    let sums = rules.take_tally().campaigns["c0"];
+    assert_eq!((sums.failed, sums.refused), (2, 2));
+}
+
+#[test]
 fn only_the_worlds_of_a_candidate_are_asked() {
     let campaigns = scope(&BTreeSet::from([0]));
     let candidate = Candidate {
@@ -397,7 +409,7 @@ fn only_the_worlds_of_a_candidate_are_asked() {
 fn verdicts_of_a_shadow_are_compared() {
     let mut rules = Sides::alone(plain());
     rules.set_watched(Some([Needs::default(), Needs { counter: true, ..Needs::default() }]));
-    let (_, _, transcripts) = charged(&clicks("0:60 0:32 0:24 1:1"), &[1], 10, None, &mut rules);
+    let (_, _, transcripts) = charged(&clicks("0:60 0:32 0:26 1:1"), &[1], 10, None, &mut rules);
     let worlds = [World::Threshold];
     let tally = compared(&transcripts, Role::Candidate, &Scope::all(), &worlds, 10, odd(1, true));
     let c0 = tally.campaigns["c0"];
