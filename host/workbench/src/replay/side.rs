@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tollgate_domain::batch::{Batch, Missing, Resolved};
-use tollgate_domain::book::{BUDGET_EXHAUSTED, Book, DayKey, DayState, Status};
+use tollgate_domain::book::{BUDGET_EXHAUSTED, Book, DayKey, Status};
 use tollgate_domain::decide::{Context, Decision, Hint, decide, look};
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::Micros;
@@ -210,7 +210,7 @@ impl Deciding {
             self.book.balances.entry(id).or_default();
         }
         for key in missing.days {
-            self.book.days.entry(key).or_insert_with(DayState::default);
+            self.book.days.entry(key).or_default();
         }
     }
 
