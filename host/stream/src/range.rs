@@ -119,7 +119,7 @@ impl RangeReader {
     ///
     /// # Errors
     /// A record cannot be read, or the brokers have fallen silent.
-    pub fn next(&mut self) -> Result<Option<RangeRecord>, StreamError> {
+    pub fn next_record(&mut self) -> Result<Option<RangeRecord>, StreamError> {
         while let Some(waiting) = self.partitions.iter().position(Partition::is_waiting) {
             self.fetch(waiting)?;
         }

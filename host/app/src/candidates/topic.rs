@@ -21,7 +21,7 @@ impl Records for TopicRecords {
         take: &mut dyn FnMut(Record<'_>),
     ) -> Result<bool, ReplayError> {
         for _ in 0..count {
-            let next = self.0.next();
+            let next = self.0.next_record();
             let next =
                 next.map_err(|error| ReplayError::Source(format!("{error} ({})", error.code())))?;
             let Some(record) = next else { return Ok(false) };

@@ -11,6 +11,10 @@ use tollgate_engine::{CallStats, Module, Rule};
 
 use crate::metrics::Metric;
 
+/// A figure of a rule's calls, and counts by name.
+type Figure = fn(&CallStats) -> u64;
+type Counts = fn(&Sum) -> Vec<(&str, u64)>;
+
 /// Generations that are shown: the newest that this host has used.
 const GENERATIONS_MAX: usize = 3;
 
@@ -68,7 +72,7 @@ impl RuleCosts {
     pub fn metrics(&self) -> String {
         let mut text = String::new();
         let sums = self.lock();
-        let figures: [(Metric, fn(&CallStats) -> u64); 4] = [
+        let figures: [(Metric, Figure); 4] = [
             (Metric::RuleCalls, |calls| calls.calls),
             (Metric::RuleRows, |calls| calls.rows),
             (Metric::RuleFuel, |calls| calls.fuel),
@@ -80,7 +84,7 @@ impl RuleCosts {
                 line(&mut text, metric, &labels, figure(&sum.calls));
             }
         }
-        let by_name: [(Metric, &str, fn(&Sum) -> Vec<(&str, u64)>); 2] = [
+        let by_name: [(Metric, &str, Counts); 2] = [
             (Metric::RuleAnswers, "reason", |sum| {
                 sum.answers.iter().map(|(name, count)| (name.as_str(), *count)).collect()
             }),

@@ -105,9 +105,9 @@ async fn rules_that_fail_are_left_once(kind: Kind) {
     ledger.activate(&both("d2"), "ann", "3").await.unwrap();
     ledger.activate(&both("d3"), "ann", "4").await.unwrap();
 
-    let mut hosts = vec![site.open().await, site.open().await, site.open().await];
+    let mut hosts = [site.open().await, site.open().await, site.open().await];
     let wish = FallBack { from: 4, actor: "host", reason: "it trapped", faults: 100 };
-    let [a, b, c] = &mut hosts[..] else { unreachable!("three hosts") };
+    let [a, b, c] = &mut hosts;
     let (a, b, c) = tokio::join!(a.fall_back(&wish), b.fall_back(&wish), c.fall_back(&wish));
     let mut found = [a.unwrap(), b.unwrap(), c.unwrap()].map(|outcome| format!("{outcome:?}"));
     found.sort();

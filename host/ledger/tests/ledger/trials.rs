@@ -176,7 +176,8 @@ async fn sums_of_hosts_add_up(kind: Kind) {
     for _ in 0..3 {
         let (one, two) =
             tokio::join!(ledger.add_trial_sums(id, &tally), other.add_trial_sums(id, &tally));
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
     }
     let trial = ledger.running_trial().await.unwrap().unwrap();
     assert_eq!(trial.sums, sums(66));

@@ -28,7 +28,7 @@ fn read(topic: &Topic, range: Range) -> Result<Vec<RangeRecord>, StreamError> {
     let config = StreamConfig { brokers: topic.brokers.clone(), ..StreamConfig::default() };
     let mut reader = RangeReader::open(&config, &Range { topic: topic.name.clone(), ..range })?;
     let mut records = Vec::new();
-    while let Some(record) = reader.next()? {
+    while let Some(record) = reader.next_record()? {
         records.push(record);
     }
     let (done, total) = reader.progress();

@@ -203,7 +203,7 @@ fn happening(row: &u32) -> Happening {
             campaign_id: format!("campaign_{row}"),
             advertiser_id: format!("advertiser_{}", row % 50),
             day: "2026-11-21".to_owned(),
-            today: row % 8 != 0,
+            today: !row.is_multiple_of(8),
             level_ppm: 900_000,
             usage_ppm: 912_345,
             spent_micros: Some(912_345_000),
@@ -217,6 +217,6 @@ fn happening(row: &u32) -> Happening {
         local_minute: u16::try_from(row % 1_440).unwrap_or(0),
         weekday: (1 + row % 7).to_le_bytes()[0],
         sent_today: row % 3,
-        minutes_since_last: (row % 2 == 0).then_some(row % 600),
+        minutes_since_last: row.is_multiple_of(2).then_some(row % 600),
     }
 }
