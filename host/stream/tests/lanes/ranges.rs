@@ -1,6 +1,7 @@
 //! Ranges are read whole, in the order of their records' times, and nobody joins a group for it.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::producer::{BaseRecord, Producer};
 use tollgate_stream::{Bound, Range, RangeReader, RangeRecord, StreamConfig, StreamError};
@@ -8,7 +9,14 @@ use tollgate_stream::{Bound, Range, RangeReader, RangeRecord, StreamConfig, Stre
 use crate::support::kafka::brokers;
 use crate::support::topics::Topic;
 
-const BEGIN_MS: i64 = 1_800_000_000_000;
+/// Timestamp of the first record: an hour ago, because brokers refuse what is far ahead and drop what is old.
+fn begin_ms() -> i64 {
+    static BEGIN_MS: OnceLock<i64> = OnceLock::new();
+    *BEGIN_MS.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        i64::try_from(now.as_millis()).unwrap() - 3_600_000
+    })
+}
 
 /// Records of three partitions whose times interleave: one each millisecond, in turn.
 fn interleaved(topic: &Topic, count: i64) {
@@ -17,7 +25,7 @@ fn interleaved(topic: &Topic, count: i64) {
         let payload = number.to_string();
         let record = BaseRecord::<str, str>::to(&topic.name)
             .partition(i32::try_from(number % 3).unwrap())
-            .timestamp(BEGIN_MS + number)
+            .timestamp(begin_ms() + number)
             .payload(&payload);
         producer.send(record).unwrap();
     }
@@ -45,7 +53,7 @@ fn check(topic: &Topic, range: Range, expected: impl Iterator<Item = i64>) {
         .collect();
     assert_eq!(numbers, expected.collect::<Vec<_>>(), "{range:?}");
     for (record, number) in found.iter().zip(numbers) {
-        assert_eq!((record.at_ms, record.offset), (BEGIN_MS + number, number / 3));
+        assert_eq!((record.at_ms, record.offset), (begin_ms() + number, number / 3));
     }
 }
 
@@ -55,7 +63,7 @@ fn a_range_is_read_in_the_order_of_time() {
     check(&topic, Range::default(), 0..0);
     interleaved(&topic, 3_000);
     let all = Range::default();
-    let at = |number| Some(Bound::AtMs(BEGIN_MS + number));
+    let at = |number| Some(Bound::AtMs(begin_ms() + number));
     check(&topic, all.clone(), 0..3_000);
     check(&topic, Range { from: at(1_000), ..all.clone() }, 1_000..3_000);
     check(&topic, Range { from: at(7), until: at(2_000), ..all.clone() }, 7..2_000);
