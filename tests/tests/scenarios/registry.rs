@@ -128,10 +128,8 @@ fn an_idle_host_charges_its_next_click_by_new_rules() {
     scenario.wait_charged(&host).unwrap();
     let sql = "SELECT generation * 10000 - amount_micros FROM ad_balance_histories";
     assert_eq!(scenario.ledger.number(sql).unwrap(), 20_000 + FLAT_MICROS);
-    let calls = format!(
-        "tollgate_rule_rows_total{{world=\"pricing\",rule=\"test-rule\",version=\"1.0.0\",generation=\"2\"}}"
-    );
-    assert_eq!(host.metric(&calls), Some(1.0));
+    let calls = "tollgate_rule_rows_total{world=\"pricing\",rule=\"test-rule\",version=\"1.0.0\",generation=\"2\"}";
+    assert_eq!(host.metric(calls), Some(1.0));
     assert!(host.terminate(LIMIT).unwrap().success());
 }
 
