@@ -29,7 +29,7 @@ pub(crate) const UNIT: i64 = 1_000_000;
 const GROUP: &str = "desk";
 
 /// Tables that charging fills.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "refunded_charges",
     "duplicate_click_logs",
     "compensations",
@@ -42,6 +42,7 @@ const TABLES: [&str; 12] = [
     "budget_crossings",
     "outbox",
     "dead_letters",
+    "rule_generation_starts",
 ];
 
 /// The ledger is taken to have all clicks at once.

@@ -53,9 +53,7 @@ CREATE TABLE rule_generation_starts (
   first_offset    bigint NOT NULL,
   PRIMARY KEY (topic, incarnation, kafka_partition, generation, consumer_group)
 );
-
-INSERT INTO rule_generation_starts (generation, consumer_group, topic, incarnation, kafka_partition, first_offset)
-SELECT generation, consumer_group, topic, incarnation, kafka_partition, next_offset FROM consumer_progress;
+-- Where generations began that are older than this table is not known, so they have no row.
 
 CREATE FUNCTION tollgate_generation_started() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
