@@ -162,14 +162,6 @@ pub fn heavy() -> Vec<Bomb> {
         ("many variables", functions(15, loops(1_900, 50))),
         ("branches", functions(30, branches(30, 130))),
         ("blocks", functions(15, "(block ".repeat(9_000) + &")".repeat(9_000))),
-        (
-            "calls",
-            functions(
-                15,
-                "(drop (call 0 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))"
-                    .repeat(4_000),
-            ),
-        ),
     ]
 }
 
