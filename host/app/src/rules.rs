@@ -32,10 +32,7 @@ use board::{ModuleLine, RuleBoard, Trouble};
 use costs::RuleCosts;
 use faults::FaultWindow;
 use signatures::{SignatureError, Trust};
-pub use trial::TRIAL_WORLDS;
-
-/// Worlds that a generation must have.
-pub const WORLDS: [World; 4] = World::ALL;
+pub use trial::CANDIDATE_WORLDS;
 
 /// Admitted modules remembered at most.
 const ADMITTED_MAX: usize = 32;
@@ -246,7 +243,7 @@ impl RuleLoader {
             generation = active(ledger).await?;
         }
         let mut modules = Vec::new();
-        for world in WORLDS {
+        for world in World::ALL {
             match self.load_part(ledger, &generation, world).await {
                 Ok(rule) => modules.push(ModuleLine::of(rule.module())),
                 Err(error) => {
@@ -286,33 +283,9 @@ impl RuleLoader {
     /// # Errors
     /// It is a rule of no world, or refused.
     pub fn admit_any(&self, bytes: &[u8]) -> Result<Module, AdmissionError> {
-        let mut refused = None;
-        for world in WORLDS {
-            match self.admit(world, bytes) {
-                Err(error @ AdmissionError::WrongWorld { .. }) => refused = Some(error),
-                outcome => return outcome,
-            }
-        }
-        Err(refused.unwrap_or_else(|| AdmissionError::NotAComponent("it has no world".into())))
-    }
-
-    /// Admits a module and remembers it.
-    ///
-    /// # Errors
-    /// It is refused.
-    pub fn admit(&self, world: World, bytes: &[u8]) -> Result<Module, AdmissionError> {
-        let digest = tollgate_engine::digest(bytes);
-        let _compiling = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = self.remembered(world, &digest) {
-            return Ok(module);
-        }
-        let module = self.engine.admit(world, bytes)?;
-        let mut admitted = self.admitted();
-        if admitted.len() >= ADMITTED_MAX {
-            admitted.clear();
-        }
-        admitted.insert((world, digest), module.clone());
-        Ok(module)
+        // Of what belongs to no world, any world says what is wrong with it.
+        let world = self.engine.world_of(bytes).unwrap_or(World::Pricing);
+        self.engine.admit(world, bytes)
     }
 
     /// Runs the cases that a module carries, which is done before it is activated.
@@ -379,7 +352,7 @@ impl RuleLoader {
         Ok(module)
     }
 
-    /// Admits a module whose signature is as it has to be here.
+    /// Admits a module whose signature is as it has to be here, and remembers it.
     ///
     /// # Errors
     /// It is refused, or its signature is.
@@ -389,15 +362,21 @@ impl RuleLoader {
         bytes: &[u8],
         signature: Option<&Signature>,
     ) -> Result<Module, LoadError> {
-        let module = self.admit(world, bytes).map_err(|error| {
-            let digest = tollgate_engine::digest(bytes);
-            LoadError::Refused { world, digest, error }
-        })?;
-        if let Err(error) = self.trust.check(&module, signature) {
-            // It must not be found as if it had been accepted.
-            self.admitted().remove(&(world, module.digest().to_owned()));
-            return Err(error.into());
+        let digest = tollgate_engine::digest(bytes);
+        let _compiling = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let module = match self.remembered(world, &digest) {
+            Some(module) => module,
+            None => self.engine.admit(world, bytes).map_err(|error| {
+                let digest = digest.clone();
+                LoadError::Refused { world, digest, error }
+            })?,
+        };
+        self.trust.check(&module, signature)?;
+        let mut admitted = self.admitted();
+        if admitted.len() >= ADMITTED_MAX {
+            admitted.clear();
         }
+        admitted.insert((world, digest), module.clone());
         Ok(module)
     }
 

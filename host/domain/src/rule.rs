@@ -29,6 +29,12 @@ impl World {
             Self::Notification => "notification",
         }
     }
+
+    /// The world of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|world| world.as_str() == name)
+    }
 }
 
 impl fmt::Display for World {

@@ -29,7 +29,7 @@ fn main() -> Result<(), Failure> {
     let bytes = std::fs::read(file)?;
     let start = Instant::now();
     let world =
-        World::ALL.into_iter().find(|known| known.as_str() == world).ok_or("what world?")?;
+        World::named(&world).ok_or("what world?")?;
     let module = engine.admit(world, &bytes)?;
     println!("{} bytes, admitted in {} ms", bytes.len(), start.elapsed().as_millis());
     println!("{:>6} {:>14} {:>14}", "rows", "us a call", "fuel a call");

@@ -19,7 +19,7 @@ use crate::engine::Shared;
 use crate::module::{self, Host, Module};
 
 pub use survey::Survey;
-pub(crate) use survey::survey;
+pub(crate) use survey::{survey, world_of};
 
 /// Why a module is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -172,6 +172,13 @@ impl Engine {
         admission::survey(self, world, bytes)
     }
 
+    /// The world of which a module exports the interface, in whatever version of the contract. Whether it may run is for
+    /// `admit` to say.
+    #[must_use]
+    pub fn world_of(&self, bytes: &[u8]) -> Option<World> {
+        admission::world_of(self.limits(), bytes)
+    }
+
     #[must_use]
     pub fn limits(&self) -> &EngineLimits {
         &self.shared.limits

@@ -72,6 +72,8 @@ fn interpreters_are_admitted_where_the_limits_name_their_world() {
         Guest { world: format!("{}{more}", guest.world), ..guest }
     };
     check(Some(both), Notification, exporting("export init: func();"), None);
+    let bytes = exporting("export init: func();").build();
+    assert_eq!(engine(None).world_of(&bytes), Some(Notification));
     let plain =
         Guest { extra: "(func (export \"init\"))".to_owned(), ..exporting("export init: func();") };
     check(Some(both), Notification, plain, Some("WRONG_WORLD"));

@@ -62,6 +62,10 @@ fn the_world_is_the_modules_own_unless_one_is_asked_for() {
     for world in World::ALL {
         check_bytes(Some(world), &shipped(world), &[]);
         assert_eq!(ENGINE.survey(None, &shipped(world)).world, Some(world));
+        assert_eq!(ENGINE.world_of(&shipped(world)), Some(world));
+    }
+    for nobodys in [&b""[..], b"\0asm\x01\0\0\0", b"\0asm\x0d\0\x01\0", b"\0asm\x0d\0\x01\0\x07"] {
+        assert_eq!(ENGINE.world_of(nobodys), None);
     }
     check_bytes(None, b"", &["NOT_A_COMPONENT"]);
     check_bytes(None, b"\0asm\x01\0\0\0", &["NOT_A_COMPONENT"]);

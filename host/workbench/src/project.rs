@@ -159,7 +159,7 @@ impl Project {
             .map_err(|error| no(format!("{MANIFEST}: {error}")))?;
         let manifest: Manifest = toml::from_str(&text)
             .map_err(|error| no(format!("{MANIFEST} cannot be used: {}", error.message())))?;
-        let kind = World::ALL.into_iter().find(|world| world.as_str() == manifest.kind);
+        let kind = World::named(&manifest.kind);
         let kind = kind.ok_or_else(|| no(format!("{MANIFEST} names no kind of rule")))?;
         if !is_name(&manifest.name) {
             return Err(ProjectError::BadName(manifest.name));

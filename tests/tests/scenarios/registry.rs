@@ -281,6 +281,17 @@ fn only_signed_modules_are_taken_where_that_is_required() {
     assert!(Path::new(&path("ann.key")).exists());
 }
 
+#[test]
+fn a_module_with_an_interpreter_is_published_where_its_world_is_named() {
+    let scenario = scenario("interpreted", Database::Sqlite);
+    let (setup, folder) = (follows_ledger(&scenario), Folder::new("interpreted").unwrap());
+    let floats = "(func $half (param f64) (result f64) (f64.div (local.get 0) (f64.const 2)))";
+    let path = module(&folder, "half.wasm", &Guest::notification("(unreachable)").extra(floats));
+    let publish = ["rule", "publish", &path, "--note", "n"];
+    check_refused(&setup, &publish, "FLOAT_REFUSED");
+    setup.key("rules.interpreted", "[\"notification\"]").run(&publish).unwrap();
+}
+
 /// Runs a command that takes no configuration.
 fn setup_free(_setup: &Setup, arguments: &[&str]) -> String {
     let binary = tollgate_tests::harness::host::binary().unwrap();

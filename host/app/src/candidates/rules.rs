@@ -5,14 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use tollgate_domain::rule::{Value, World};
-use tollgate_engine::{AdmissionError, Engine, Module, Rule, RuleSet};
+use tollgate_engine::{Engine, Module, Rule, RuleSet};
 use tollgate_ledger::{Generation, Ledger};
 use tollgate_workbench::replay::RuleAbout;
 
+use crate::rules::{CANDIDATE_WORLDS, LoadError};
 use crate::rules::folder::FolderRule;
-
-/// Worlds that are asked about clicks.
-const WORLDS: [World; 2] = [World::Pricing, World::Threshold];
 
 type Params = BTreeMap<String, Vec<String>>;
 
@@ -69,7 +67,7 @@ impl Sides {
         let mut before = match (&generation, number) {
             (Some(generation), _) => parts(engine, ledger, generation).await?,
             (None, Some(number)) => bail!("the ledger has no rule generation {number}"),
-            (None, None) if modules.len() < WORLDS.len() => {
+            (None, None) if modules.len() < CANDIDATE_WORLDS.len() => {
                 bail!(
                     "no rule generation is active; run `tollgate run`, or name both rules by --against"
                 )
@@ -98,7 +96,7 @@ impl Sides {
     ) -> anyhow::Result<Self> {
         let mut before: Vec<_> = folder
             .into_iter()
-            .filter(|rule| WORLDS.contains(&rule.module.world()))
+            .filter(|rule| CANDIDATE_WORLDS.contains(&rule.module.world()))
             .map(|rule| Part {
                 module: rule.module,
                 params: rule.params,
@@ -126,7 +124,7 @@ impl Sides {
         candidates: Vec<(Module, String)>,
         params: &[String],
     ) -> anyhow::Result<Self> {
-        for world in WORLDS {
+        for world in CANDIDATE_WORLDS {
             let named = candidates.iter().filter(|(module, _)| module.world() == world).count();
             if named > 1 {
                 bail!("--candidate names {named} {world} modules; name one of each kind");
@@ -215,11 +213,11 @@ async fn parts(
     generation: &Generation,
 ) -> anyhow::Result<Vec<Part>> {
     let mut parts = Vec::new();
-    for world in WORLDS {
+    for world in CANDIDATE_WORLDS {
         let number = generation.number;
         let part = generation.parts.iter().find(|part| part.world == world.as_str());
         let part = part.with_context(|| format!("generation {number} has no {world} rule"))?;
-        let bytes = ledger.module_bytes(&part.digest).await?;
+        let bytes = published(ledger, &part.digest).await?;
         let module = engine
             .admit(world, &bytes)
             .with_context(|| format!("generation {number}: module {}", part.digest))?;
@@ -236,30 +234,35 @@ async fn found(engine: &Engine, ledger: Option<&mut Ledger>, name: &str) -> anyh
     let bytes = match (std::fs::read(name), ledger) {
         (Ok(bytes), _) => bytes,
         (Err(_), Some(ledger)) if is_digest => {
-            ledger.module_bytes(&name.to_ascii_lowercase()).await?
+            published(ledger, &name.to_ascii_lowercase()).await?
         }
         (Err(error), _) => bail!("{name}: {error}; name a file, or a digest that the ledger has"),
     };
     admit(engine, &bytes).with_context(|| name.to_owned())
 }
 
-/// A module of whichever kind it is.
-fn admit(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Module> {
-    let said = |error: &AdmissionError| anyhow!("{error} ({})", error.code());
-    for world in WORLDS {
-        match engine.admit(world, bytes) {
-            Err(AdmissionError::WrongWorld { .. }) => {}
-            Ok(module) => return Ok(module),
-            Err(error) => return Err(said(&error)),
-        }
+/// The bytes of a published module, when they are what they are called.
+async fn published(ledger: &mut Ledger, digest: &str) -> anyhow::Result<Vec<u8>> {
+    let bytes = ledger.module_bytes(digest).await?;
+    let found = tollgate_engine::digest(&bytes);
+    if found != digest {
+        return Err(LoadError::Damaged { digest: digest.to_owned(), found }.into());
     }
-    let others = [World::Refund, World::Notification];
-    if let Some(world) = others.into_iter().find(|world| engine.admit(*world, bytes).is_ok()) {
+    Ok(bytes)
+}
+
+/// A module of one of the kinds that are asked about clicks.
+fn admit(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Module> {
+    let module = engine
+        .admit(engine.world_of(bytes).unwrap_or(World::Pricing), bytes)
+        .map_err(|error| anyhow!("{error} ({})", error.code()))?;
+    let world = module.world();
+    if !CANDIDATE_WORLDS.contains(&world) {
         bail!(
             "this is a {world} rule, which is not asked about clicks; replay pricing or threshold rules"
         );
     }
-    Err(engine.admit(World::Pricing, bytes).err().map_or_else(|| anyhow!("no rule"), |e| said(&e)))
+    Ok(module)
 }
 
 /// Parameters by the kind of candidate that they are for.

@@ -67,7 +67,7 @@ impl Generations {
     /// Says which modules calls were made to.
     pub(super) fn name_modules(&self, number: u64, calls: &mut [CallShown]) {
         for call in calls {
-            let world = World::ALL.into_iter().find(|world| world.as_str() == call.world);
+            let world = World::named(&call.world);
             call.module = world.and_then(|world| self.module(number, world, call.candidate));
         }
     }

@@ -16,7 +16,7 @@ use tollgate_ledger::{self as ledger, Activation, Ledger, Signature};
 
 use super::signatures::read_signature;
 use super::watch::source_of;
-use super::{LoadError, RuleLoader, WORLDS};
+use super::{LoadError, RuleLoader};
 use crate::config::Config;
 
 /// Generations among which a folder looks for its own at most.
@@ -59,7 +59,7 @@ impl Folder {
     pub fn new(config: &Config, author: String) -> Self {
         Self {
             dir: PathBuf::from(&config.rules.dir),
-            params: WORLDS.into_iter().map(|world| (world, config.rules.params(world))).collect(),
+            params: World::ALL.into_iter().map(|world| (world, config.rules.params(world))).collect(),
             author,
             seen: Vec::new(),
             read: Vec::new(),
@@ -132,7 +132,7 @@ impl Folder {
             let found = fs::metadata(&path).ok()?;
             Some((path, found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
         };
-        WORLDS
+        World::ALL
             .into_iter()
             .map(|world| self.dir.join(format!("{world}.wasm")))
             .flat_map(|path| [signature_path(&path), path])
@@ -146,7 +146,7 @@ impl Folder {
 /// # Errors
 /// Every module that is missing or refused and every parameter that is wrong, in one text.
 pub fn read_folder(loader: &RuleLoader, config: &Config) -> anyhow::Result<Vec<FolderRule>> {
-    let params = WORLDS.into_iter().map(|world| (world, config.rules.params(world))).collect();
+    let params = World::ALL.into_iter().map(|world| (world, config.rules.params(world))).collect();
     read(loader, Path::new(&config.rules.dir), &params)
 }
 
@@ -173,7 +173,7 @@ fn read(
     params: &BTreeMap<World, BTreeMap<String, Vec<String>>>,
 ) -> anyhow::Result<Vec<FolderRule>> {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for world in WORLDS {
+    for world in World::ALL {
         let params = params.get(&world).cloned().unwrap_or_default();
         match read_module(loader, dir, world, params) {
             Ok(rule) => {

@@ -9,7 +9,7 @@ use tollgate_ledger::{Abort, Generation, Ledger, LedgerError, Trial};
 use super::{Acting, LoadError, RuleLoader};
 
 /// Worlds that a candidate may have a rule of.
-pub const TRIAL_WORLDS: [World; 2] = [World::Pricing, World::Threshold];
+pub const CANDIDATE_WORLDS: [World; 2] = [World::Pricing, World::Threshold];
 
 /// The actor of what a host does on its own account.
 const HOST: &str = "tollgate";
@@ -89,7 +89,7 @@ impl RuleLoader {
         let is_mine = |world: &World| canary.parts.iter().any(|part| part.world == world.as_str());
         let candidate = Candidate {
             rules: rules?,
-            worlds: TRIAL_WORLDS.into_iter().filter(is_mine).collect(),
+            worlds: CANDIDATE_WORLDS.into_iter().filter(is_mine).collect(),
             charge_max: charge_max.min(canary.charge_max),
             scope: canary.scope,
         };

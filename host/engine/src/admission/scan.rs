@@ -23,42 +23,60 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 /// # Errors
 /// The first reason found not to run the module.
 pub(super) fn scan(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
-    let bytes_max = limits.module_bytes_max;
-    if bytes.len() > bytes_max {
-        return Err(AdmissionError::TooLarge { bytes: bytes.len(), bytes_max });
-    }
-    if !Parser::is_component(bytes) {
-        let sentence = "it is a core module or no WASM at all; make a component of it";
-        return Err(AdmissionError::NotAComponent(sentence.to_owned()));
-    }
-    let (shape, imports) = sections(bytes, limits)?;
-    let types = validate(bytes)?;
+    check_size(bytes, limits)?;
+    check_kind(bytes)?;
+    let imports = imports(bytes)?;
+    let shape = shape(bytes, limits)?;
+    let types = validate(bytes, FEATURES)?;
     imports.iter().try_for_each(|name| import(types.as_ref(), name))?;
     shape.finish()
 }
 
-/// Counts what all parts of the module have, and collects the names of its imports. Only instances may be imported.
-fn sections<'a>(
-    bytes: &'a [u8],
-    limits: &'a EngineLimits,
-) -> Result<(Shape<'a>, Vec<&'a str>), AdmissionError> {
-    let (mut shape, mut names) = (Shape::new(limits), Vec::new());
-    for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(invalid)?;
-        if let Payload::ComponentImportSection(imports) = &payload
-            && shape.is_outermost()
-        {
-            for import in imports.clone() {
-                let import = import.map_err(invalid)?;
-                if let Some(refused) = refused_import(&import) {
-                    return Err(refused);
-                }
-                names.push(import.name.name);
-            }
-        }
-        shape.add(payload)?;
+pub(super) fn check_size(bytes: &[u8], limits: &EngineLimits) -> Result<(), AdmissionError> {
+    let bytes_max = limits.module_bytes_max;
+    if bytes.len() > bytes_max {
+        return Err(AdmissionError::TooLarge { bytes: bytes.len(), bytes_max });
     }
-    Ok((shape, names))
+    Ok(())
+}
+
+pub(super) fn check_kind(bytes: &[u8]) -> Result<(), AdmissionError> {
+    if !Parser::is_component(bytes) {
+        let sentence = "it is a core module or no WASM at all; make a component of it";
+        return Err(AdmissionError::NotAComponent(sentence.to_owned()));
+    }
+    Ok(())
+}
+
+/// Names of the component's own imports. Only instances may be imported.
+pub(super) fn imports(bytes: &[u8]) -> Result<Vec<&str>, AdmissionError> {
+    let (mut names, mut depth) = (Vec::new(), 0_u32);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(invalid)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports {
+                    let import = import.map_err(invalid)?;
+                    if let Some(refused) = refused_import(&import) {
+                        return Err(refused);
+                    }
+                    names.push(import.name.name);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// Counts what all parts of the module have.
+fn shape<'a>(bytes: &'a [u8], limits: &'a EngineLimits) -> Result<Shape<'a>, AdmissionError> {
+    let mut shape = Shape::new(limits);
+    for payload in Parser::new(0).parse_all(bytes) {
+        shape.add(payload.map_err(invalid)?)?;
+    }
+    Ok(shape)
 }
 
 /// An import that cannot be one of types only.
@@ -104,8 +122,8 @@ pub(super) fn import(types: TypesRef<'_>, name: &str) -> Result<(), AdmissionErr
 
 /// Validates with nothing but the allowed features, so that no instruction, type, local or constant of another one
 /// can hide anywhere.
-fn validate(bytes: &[u8]) -> Result<Types, AdmissionError> {
-    let verdict = Validator::new_with_features(FEATURES).validate_all(bytes);
+pub(super) fn validate(bytes: &[u8], allowed: WasmFeatures) -> Result<Types, AdmissionError> {
+    let verdict = Validator::new_with_features(allowed).validate_all(bytes);
     verdict.map_err(|error| refused(&error, None))
 }
 

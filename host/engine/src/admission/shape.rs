@@ -40,11 +40,6 @@ impl<'l> Shape<'l> {
         Self { limits, open: Vec::new(), counts: [0; COUNTED] }
     }
 
-    /// Whether the sections that come are those of the component itself.
-    pub(super) fn is_outermost(&self) -> bool {
-        self.open.is_empty()
-    }
-
     /// # Errors
     /// A part cannot be read, or it is one too many.
     pub(super) fn add(&mut self, payload: Payload<'_>) -> Result<(), AdmissionError> {

@@ -34,7 +34,7 @@ pub struct Survey {
 pub(crate) fn survey(engine: &Engine, world: Option<World>, bytes: &[u8]) -> Survey {
     let mut seen = Seen::default();
     seen.look(engine.limits(), bytes);
-    let world = world.or_else(|| world_of(&seen.exports));
+    let world = world.or_else(|| world_among(&seen.exports));
     let verdict = match world {
         None => Err(problems(engine, None, bytes, &seen)),
         Some(world) => engine.admit(world, bytes).map_err(|first| {
@@ -77,8 +77,14 @@ fn problems(
     problems
 }
 
-/// The world of which an interface is exported, in whatever version of the contract.
-fn world_of(exports: &[String]) -> Option<World> {
+/// The world of which the bytes export an interface, in whatever version of the contract.
+pub(crate) fn world_of(limits: &EngineLimits, bytes: &[u8]) -> Option<World> {
+    let mut seen = Seen::default();
+    seen.sections(limits, bytes).ok()?;
+    world_among(&seen.exports)
+}
+
+fn world_among(exports: &[String]) -> Option<World> {
     let is_of = |name: &str, world| {
         let plain = |name: &str| name.split('@').next().map(str::to_owned);
         plain(name) == plain(convert::interface(world).0)
@@ -97,13 +103,9 @@ struct Seen {
 
 impl Seen {
     fn look(&mut self, limits: &EngineLimits, bytes: &[u8]) {
-        let bytes_max = limits.module_bytes_max;
-        if bytes.len() > bytes_max {
-            self.problems.push(AdmissionError::TooLarge { bytes: bytes.len(), bytes_max });
-        }
-        if !Parser::is_component(bytes) {
-            let sentence = "it is a core module or no WASM at all; make a component of it";
-            self.problems.push(AdmissionError::NotAComponent(sentence.to_owned()));
+        self.problems.extend(scan::check_size(bytes, limits).err());
+        if let Err(problem) = scan::check_kind(bytes) {
+            self.problems.push(problem);
             return;
         }
         self.is_bounded = true;

@@ -40,6 +40,21 @@ pub struct Why {
     pub by: Option<String>,
 }
 
+/// Parameters for the modules that are named.
+#[derive(Debug, Args)]
+pub struct ParamArgs {
+    /// Parameters, as `name=value` for the only module or `world.name=value`; a list is written with commas. What is not
+    /// named is as in force; an empty value goes back to the module's default.
+    #[arg(long, value_name = "[WORLD.]NAME=VALUE", num_args = 1..)]
+    pub params: Vec<String>,
+    /// TOML file with parameters: `name = "value"` for the only module, or a table for each world.
+    #[arg(long, value_name = "FILE")]
+    pub params_file: Option<PathBuf>,
+    /// Forget parameters that are in force for the worlds that are named.
+    #[arg(long)]
+    pub fresh_params: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct Publish {
     #[command(flatten)]
@@ -69,16 +84,8 @@ pub struct Activate {
     /// Digests (or how they begin), NAME@VERSION, or files, which are published first. None: only parameters change.
     #[arg(value_name = "MODULE")]
     pub modules: Vec<String>,
-    /// Parameters, as `name=value` for the only module or `world.name=value`; a list is written with commas. What is not
-    /// named stays as it is in force; an empty value goes back to the module's default.
-    #[arg(long, value_name = "[WORLD.]NAME=VALUE", num_args = 1..)]
-    pub params: Vec<String>,
-    /// TOML file with parameters: `name = "value"` for the only module, or a table for each world.
-    #[arg(long, value_name = "FILE")]
-    pub params_file: Option<PathBuf>,
-    /// Forget parameters that are in force for the worlds that are changed.
-    #[arg(long)]
-    pub fresh_params: bool,
+    #[command(flatten)]
+    pub params: ParamArgs,
     /// Only if this generation is in force still.
     #[arg(long, value_name = "NUMBER")]
     pub if_active: Option<u64>,

@@ -1,10 +1,8 @@
 //! Candidates beside the rules in force.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
-use super::registry::Why;
+use super::registry::{ParamArgs, Why};
 use crate::cli::Common;
 
 /// Candidates beside the rules in force.
@@ -48,16 +46,8 @@ pub struct CandidateArgs {
     /// A pricing rule, a threshold rule, or one of each.
     #[arg(value_name = "DIGEST|NAME@VERSION|FILE", required = true)]
     pub modules: Vec<String>,
-    /// Parameters of the candidate, as `name=value` for the only module or `world.name=value`; a list is written with
-    /// commas. What is not named is as in force; an empty value goes back to the module's default.
-    #[arg(long, value_name = "[WORLD.]NAME=VALUE", num_args = 1..)]
-    pub params: Vec<String>,
-    /// TOML file with parameters: `name = "value"` for the only module, or a table for each world.
-    #[arg(long, value_name = "FILE")]
-    pub params_file: Option<PathBuf>,
-    /// Forget parameters that are in force for the candidate's worlds.
-    #[arg(long)]
-    pub fresh_params: bool,
+    #[command(flatten)]
+    pub params: ParamArgs,
     /// Chooses other campaigns for the same share; by default no two trials have the same.
     #[arg(long)]
     pub salt: Option<String>,

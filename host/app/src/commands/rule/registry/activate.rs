@@ -12,7 +12,7 @@ use super::pick::{Picked, named, pick};
 use super::{Desk, at_desk, persist, refused, table, usage};
 use crate::cli::rule::registry::Activate;
 use crate::exit::{Exit, ExitError};
-use crate::rules::{LoadError, WORLDS};
+use crate::rules::LoadError;
 
 pub(in crate::commands::rule) use params::Params;
 
@@ -38,8 +38,8 @@ async fn activate(desk: &mut Desk, arguments: &Activate) -> anyhow::Result<Exit>
             );
         }
     }
-    let params = Params::read(&arguments.params, arguments.params_file.as_deref(), &picked)?;
-    let parts = new_parts(desk, &before, &picked, &params, arguments.fresh_params).await?;
+    let params = Params::read(&arguments.params, &picked)?;
+    let parts = new_parts(desk, &before, &picked, &params, arguments.params.fresh_params).await?;
     show(&mut desk.ledger, &before, &parts, &picked).await?;
     if arguments.dry_run {
         println!("Nothing was changed.");
@@ -74,7 +74,7 @@ async fn new_parts(
     is_fresh: bool,
 ) -> anyhow::Result<Vec<Part>> {
     let mut parts = Vec::new();
-    for world in WORLDS {
+    for world in World::ALL {
         let old = before.parts.iter().find(|part| part.world == world.as_str());
         let is_changed = picked.contains_key(&world) || params.has(world);
         let part = match (picked.get(&world), old, is_changed) {

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Context as _;
 
 use super::super::super::load;
-use super::usage;
+use super::pick::read_file;
 use crate::cli::rule::registry::{Keygen, Sign};
 use crate::exit::Exit;
 use crate::rules::RuleLoader;
@@ -24,10 +24,7 @@ pub(super) fn keygen(arguments: &Keygen) -> anyhow::Result<Exit> {
 pub(super) fn sign(arguments: &Sign) -> anyhow::Result<Exit> {
     let loader = RuleLoader::new(&load(&arguments.common, None)?)?;
     let (key, file) = (PrivateKey::read(&arguments.key)?, &arguments.file);
-    let bytes = fs::read(file).with_context(|| file.display().to_string())?;
-    let module = loader
-        .admit_any(&bytes)
-        .map_err(|error| usage(format!("{}: {error} ({})", file.display(), error.code())))?;
+    let (module, _) = read_file(&loader, file)?;
     let path = signature_path(file);
     fs::write(&path, to_line(&key.sign(&module))).with_context(|| path.display().to_string())?;
     let (description, signed) = (module.description(), path.display());

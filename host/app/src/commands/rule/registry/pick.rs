@@ -11,7 +11,7 @@ use tollgate_ledger::{self as ledger, Ledger, ModuleRow, Published, Signature};
 use super::{persist, refused, short, usage};
 use crate::exit::ExitError;
 use crate::rules::folder::signature_beside;
-use crate::rules::{RuleLoader, WORLDS};
+use crate::rules::RuleLoader;
 
 /// Fewest digits of a digest.
 const DIGITS_MIN: usize = 6;
@@ -40,7 +40,7 @@ pub(in crate::commands::rule) async fn pick(
 ) -> anyhow::Result<Picked> {
     let path = Path::new(text);
     if text.ends_with(".wasm") || text.contains('/') || path.is_file() {
-        return pick_file(loader, path, signature_beside(path)?);
+        return pick_file(loader, path, |_| signature_beside(path));
     }
     let known = ledger.modules().await?;
     let row = find(&known, text)?;
@@ -49,25 +49,36 @@ pub(in crate::commands::rule) async fn pick(
     Ok(Picked { module, file: None })
 }
 
-/// A module of a file with a signature.
+/// A module of a file with the signature that `signature_of` finds or makes.
 ///
 /// # Errors
 /// It cannot be read, or must not be used here.
 pub(in crate::commands::rule) fn pick_file(
     loader: &RuleLoader,
     path: &Path,
-    signature: Option<Signature>,
+    signature_of: impl FnOnce(&Module) -> anyhow::Result<Option<Signature>>,
 ) -> anyhow::Result<Picked> {
     let shown = path.display();
-    let bytes = fs::read(path).with_context(|| shown.to_string())?;
-    let module = loader
-        .admit_any(&bytes)
-        .map_err(|error| usage(format!("{shown}: {error} ({})", error.code())))?;
+    let (module, bytes) = read_file(loader, path)?;
+    let signature = signature_of(&module)?;
     loader
         .trust()
         .check(&module, signature.as_ref())
         .map_err(|error| usage(format!("{shown}: {error} ({})", error.code())))?;
     Ok(Picked { module, file: Some(FileModule { bytes, signature }) })
+}
+
+/// An admitted module of a file, and the file's bytes.
+///
+/// # Errors
+/// It cannot be read, or is refused.
+pub(super) fn read_file(loader: &RuleLoader, path: &Path) -> anyhow::Result<(Module, Vec<u8>)> {
+    let shown = path.display();
+    let bytes = fs::read(path).with_context(|| shown.to_string())?;
+    let module = loader
+        .admit_any(&bytes)
+        .map_err(|error| usage(format!("{shown}: {error} ({})", error.code())))?;
+    Ok((module, bytes))
 }
 
 impl Picked {
@@ -157,7 +168,7 @@ pub(super) fn find<'m>(known: &'m [ModuleRow], text: &str) -> Result<&'m ModuleR
 /// # Errors
 /// A newer host has published a rule of a world that this one does not know.
 pub(super) fn world_of(row: &ModuleRow) -> Result<World, ExitError> {
-    let world = WORLDS.into_iter().find(|world| world.as_str() == row.world);
+    let world = World::named(&row.world);
     world.ok_or_else(|| usage(format!("this version knows no rules of the world {}", row.world)))
 }
 

@@ -49,16 +49,12 @@ fn pick_all(desk: &Desk, arguments: &Publish) -> anyhow::Result<Vec<Picked>> {
     let key = arguments.key.as_deref().map(PrivateKey::read).transpose()?;
     let mut picked = Vec::new();
     for path in &arguments.files {
-        let signature = match (&key, &arguments.signature) {
-            (Some(key), _) => {
-                let bytes = std::fs::read(path)?;
-                let module = desk.loader.admit_any(&bytes);
-                module.ok().map(|module| key.sign(&module))
-            }
-            (None, Some(signature)) => Some(read_signature(signature)?),
-            (None, None) => signature_beside(path)?,
+        let signature_of = |module: &_| match (&key, &arguments.signature) {
+            (Some(key), _) => Ok(Some(key.sign(module))),
+            (None, Some(signature)) => read_signature(signature).map(Some),
+            (None, None) => signature_beside(path),
         };
-        picked.push(pick_file(&desk.loader, path, signature)?);
+        picked.push(pick_file(&desk.loader, path, signature_of)?);
     }
     Ok(picked)
 }

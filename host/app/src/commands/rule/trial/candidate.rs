@@ -11,7 +11,7 @@ use super::super::registry::pick::pick;
 use super::TrialError;
 use crate::cli::rule::trial::CandidateArgs;
 use crate::exit::ExitError;
-use crate::rules::TRIAL_WORLDS;
+use crate::rules::CANDIDATE_WORLDS;
 
 /// Finds the modules, publishes those of files, and gives them their parameters as an activation would.
 pub(super) async fn candidate(
@@ -23,23 +23,23 @@ pub(super) async fn candidate(
     for text in &arguments.modules {
         let module = pick(&desk.loader, &mut desk.ledger, text).await?;
         let world = module.module.world();
-        if !TRIAL_WORLDS.contains(&world) {
+        if !CANDIDATE_WORLDS.contains(&world) {
             return Err(ExitError::from(TrialError::World(module.shown(), world)).into());
         }
         if picked.insert(world, module).is_some() {
             return Err(ExitError::from(TrialError::Twice(world)).into());
         }
     }
-    let params = Params::read(&arguments.params, arguments.params_file.as_deref(), &picked)?;
+    let params = Params::read(&arguments.params, &picked)?;
     if let Some(world) =
-        TRIAL_WORLDS.into_iter().find(|world| params.has(*world) && !picked.contains_key(world))
+        CANDIDATE_WORLDS.into_iter().find(|world| params.has(*world) && !picked.contains_key(world))
     {
         return Err(ExitError::from(TrialError::NoModule(world)).into());
     }
     let mut parts = Vec::new();
     for (world, picked) in &picked {
         let old = active.parts.iter().find(|part| part.world == world.as_str());
-        parts.push(part(&picked.module, old, &params, arguments.fresh_params)?);
+        parts.push(part(&picked.module, old, &params, arguments.params.fresh_params)?);
     }
     for picked in picked.values() {
         let (actor, note) = (arguments.why.actor(), &arguments.why.note);

@@ -8,9 +8,9 @@ use tollgate_domain::rule::{Description, World};
 
 use super::super::usage;
 use super::Picked;
+use crate::cli::rule::registry::ParamArgs;
 use crate::config::ParamText;
 use crate::exit::ExitError;
-use crate::rules::WORLDS;
 
 /// Parameters by world and name.
 #[derive(Debug, Default)]
@@ -24,8 +24,7 @@ impl Params {
     /// # Errors
     /// They cannot be read, or it is not clear which world is meant.
     pub(in crate::commands::rule) fn read(
-        written: &[String],
-        file: Option<&Path>,
+        arguments: &ParamArgs,
         picked: &BTreeMap<World, Picked>,
     ) -> anyhow::Result<Self> {
         let only = match picked.keys().collect::<Vec<_>>()[..] {
@@ -33,10 +32,10 @@ impl Params {
             _ => None,
         };
         let mut params = Self::default();
-        if let Some(file) = file {
+        if let Some(file) = &arguments.params_file {
             params.read_file(file, only)?;
         }
-        for text in written {
+        for text in &arguments.params {
             let (name, value) = text
                 .split_once('=')
                 .ok_or_else(|| usage(format!("--params {text}: expected NAME=VALUE")))?;
@@ -113,9 +112,8 @@ fn texts(value: &toml::Value) -> anyhow::Result<Vec<String>> {
 }
 
 fn world_named(name: &str) -> Result<World, ExitError> {
-    let world = WORLDS.into_iter().find(|world| world.as_str() == name);
-    let known = WORLDS.map(World::as_str).join(", ");
-    world.ok_or_else(|| usage(format!("{name} is none of {known}")))
+    let known = World::ALL.map(World::as_str).join(", ");
+    World::named(name).ok_or_else(|| usage(format!("{name} is none of {known}")))
 }
 
 fn ambiguous(name: &str) -> ExitError {
