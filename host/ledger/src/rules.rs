@@ -141,6 +141,10 @@ pub(crate) async fn write_generation<D: Dialect>(
         let Part { world, digest, params } = part;
         change(conn, sql, &[number.into(), world.into(), digest.into(), params.into()]).await?;
     }
+    // Writers lock the rows of their partitions in this order; another one would make deadlocks of activations.
+    let sql =
+        "SELECT 1 FROM consumer_progress ORDER BY consumer_group, topic, kafka_partition {lock}";
+    rows(conn, sql, &[]).await?;
     // From the commit on, the fence of every partition refuses plans of older generations.
     change(conn, "UPDATE consumer_progress SET generation = $1", &[number.into()]).await?;
     change(conn, "UPDATE rule_activation SET number = $1", &[number.into()]).await?;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use tollgate_domain::rule::World;
 use tollgate_tests::generator::Mix;
-use tollgate_tests::generator::campaigns::{Campaign, campaigns};
+use tollgate_tests::generator::campaigns::{Campaign, campaigns, limit};
 use tollgate_tests::harness::host::Host;
 use tollgate_tests::harness::scenario::{Database, Scenario};
 use tollgate_tests::harness::topic::Log;
@@ -16,7 +17,7 @@ use tollgate_tests::model::{Fate, Model, Outcome};
 use tollgate_tests::servers::folder::Folder;
 use tollgate_tests::wait::wait_until;
 
-use crate::guests::{Guest, NEGATIVE, TRAP};
+use crate::guests::{Guest, NEGATIVE, TRAP, shipped};
 
 const EVENTS: usize = 6_000;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -57,9 +58,13 @@ struct Trial {
 
 impl Trial {
     fn new(name: &str, database: Database, known: Vec<Campaign>, candidate: &Guest) -> Self {
+        Self::of(name, database, known, &candidate.build())
+    }
+
+    fn of(name: &str, database: Database, known: Vec<Campaign>, candidate: &[u8]) -> Self {
         let folder = Folder::new(name).unwrap();
         let path = folder.file("candidate.wasm");
-        fs::write(&path, candidate.build()).unwrap();
+        fs::write(&path, candidate).unwrap();
         let scenario = Scenario::new(name, database, known).unwrap();
         Self { scenario, candidate: path, _folder: folder }
     }
@@ -173,6 +178,33 @@ fn a_shadow_counts_exactly_and_moves_no_money() {
     trial.end(hosts);
     let model = Model::new(&trial.scenario.campaigns);
     trial.scenario.verify(&model).unwrap();
+}
+
+/// What was charged after the pauses of campaign-days, by the spends that the ledger has: each campaign has one price.
+const AFTER_PAUSES: &str = "
+SELECT COALESCE(SUM(CASE WHEN spent_micros > whole_micros THEN spent_micros - whole_micros ELSE 0 END), 0) FROM (
+  SELECT d.spent_micros, (c.daily_budget_micros + c.cpc_micros - 1) / c.cpc_micros * c.cpc_micros AS whole_micros
+  FROM campaign_daily_spend d JOIN campaigns c USING (campaign_id) WHERE c.daily_budget_micros IS NOT NULL) AS days
+";
+
+#[test]
+fn a_shadow_counts_what_a_threshold_rule_would_not_charge() {
+    let mut known = campaigns(23, 30, 6);
+    known.iter_mut().take(10).for_each(|campaign| limit(campaign, 5));
+    let threshold = shipped(World::Threshold);
+    let mut trial = Trial::of("allowed", Database::Sqlite, known, &threshold);
+    let hosts = vec![Host::start(&trial.scenario.setup).unwrap()];
+    trial.start("shadow", &["--params", "charge_after_pause=false"], &[&hosts[0]]);
+    trial.scenario.produce(Mix { seed: 43, ..Mix::default() }, EVENTS).unwrap();
+    trial.scenario.wait_charged(&hosts[0]).unwrap();
+
+    let clicks = charges(&trial.outcome()).values().map(Vec::len).sum();
+    let status = trial.wait_compared("shadow", &["clicks"], clicks, &hosts[0]);
+    let after_pauses = trial.number(AFTER_PAUSES);
+    assert!(after_pauses > 0, "no campaign was charged after its pause");
+    assert_eq!(status["total"]["drift_micros"], -after_pauses);
+    assert_eq!(status["total"]["lowered_micros"], after_pauses);
+    trial.end(hosts);
 }
 
 /// Places of campaigns by the salt of the canary, and what each row of history must have charged: from the tables of the

@@ -9,8 +9,8 @@ use tollgate_engine::{Engine, Module, Rule, RuleSet};
 use tollgate_ledger::{Generation, Ledger};
 use tollgate_workbench::replay::RuleAbout;
 
-use crate::rules::{CANDIDATE_WORLDS, LoadError};
 use crate::rules::folder::FolderRule;
+use crate::rules::{CANDIDATE_WORLDS, LoadError};
 
 type Params = BTreeMap<String, Vec<String>>;
 

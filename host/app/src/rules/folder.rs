@@ -59,7 +59,10 @@ impl Folder {
     pub fn new(config: &Config, author: String) -> Self {
         Self {
             dir: PathBuf::from(&config.rules.dir),
-            params: World::ALL.into_iter().map(|world| (world, config.rules.params(world))).collect(),
+            params: World::ALL
+                .into_iter()
+                .map(|world| (world, config.rules.params(world)))
+                .collect(),
             author,
             seen: Vec::new(),
             read: Vec::new(),

@@ -10,8 +10,8 @@ use tollgate_ledger::{self as ledger, Ledger, ModuleRow, Published, Signature};
 
 use super::{persist, refused, short, usage};
 use crate::exit::ExitError;
-use crate::rules::folder::signature_beside;
 use crate::rules::RuleLoader;
+use crate::rules::folder::signature_beside;
 
 /// Fewest digits of a digest.
 const DIGITS_MIN: usize = 6;
