@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use support::{GOOD, Guest};
+use support::Guest;
 use wasm_smith::{Config, Module};
 
 fuzz_target!(|data: &[u8]| {
     let Some((world, program)) = data.split_first() else { return };
     let guests = [Guest::pricing, Guest::threshold, Guest::refund, Guest::notification];
-    let guest = guests[usize::from(*world) % guests.len()](GOOD);
+    // What it would answer does not matter: only its exports are taken, and this is a program in every world.
+    let guest = guests[usize::from(*world) % guests.len()]("(unreachable)");
     let Some(component) = component(&guest, program) else { return };
     let data = [&[*world][..], &component].concat();
     let run = AssertUnwindSafe(|| support::echo::admission(&data));
