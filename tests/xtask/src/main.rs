@@ -120,10 +120,20 @@ fn run(task: &Task) -> Result<()> {
             suite(&root, task)
         }
         Task::Test { .. } | Task::Up | Task::Bench { .. } => {
-            prepare(&root, &steps, &[Need::Kafka, Need::Postgres, Need::Redis, Need::Mail])?;
+            let mut needs = vec![Need::Kafka, Need::Postgres, Need::Redis, Need::Mail];
+            if matches!(task, Task::Test { filter } if wants_flink(filter)) {
+                needs.push(Need::Flink);
+            }
+            prepare(&root, &steps, &needs)?;
             suite(&root, task)
         }
     }
+}
+
+/// Whether tests of statements are among those with one of these in their names.
+fn wants_flink(filter: &[String]) -> bool {
+    filter.is_empty()
+        || filter.iter().any(|part| "statements".contains(part) || part.contains("statements"))
 }
 
 fn prepare(root: &Path, steps: &Steps, needs: &[Need]) -> Result<()> {
