@@ -92,25 +92,15 @@ impl Flink {
     /// # Errors
     /// The cluster refuses one, or it does not run; the sentence ends with what the client said.
     pub fn submit(&self, statements: &[Statement]) -> Result<()> {
-        let mut script = "SET 'execution.target' = 'remote';\n".to_owned();
-        script += &self.parameters.render(&statements::tables()?)?;
-        for statement in statements {
-            let recovery = self.newest_checkpoint(*statement).map(|path| {
-                format!("SET 'execution.state-recovery.path' = 'file://{}';\n", path.display())
-            });
-            script += &recovery.unwrap_or("RESET 'execution.state-recovery.path';\n".to_owned());
-            script += &self.parameters.render(&statement.sql()?)?;
-        }
-        let file = self.folder.file("submit.sql");
-        fs::write(&file, script)?;
-        let said = java(&self.folder, "client", &["-Xmx384m", "-XX:TieredStopAtLevel=1"])
-            .args([CLIENT, "-f"])
-            .args([&file])
-            .run()?;
-        if said.contains("[ERROR]") {
-            bail!("Flink refuses a statement:\n{said}");
-        }
-        statements.iter().try_for_each(|statement| self.wait_running(*statement))
+        self.start_jobs(statements, |statement| self.newest_checkpoint(statement))
+    }
+
+    /// As `submit`, without checkpoints: the statements read their topics from the beginning.
+    ///
+    /// # Errors
+    /// As `submit`.
+    pub fn submit_afresh(&self, statements: &[Statement]) -> Result<()> {
+        self.start_jobs(statements, |_| None)
     }
 
     /// The jobs that have not ended.
@@ -218,6 +208,32 @@ impl Flink {
             ))
         });
         whole.max().map(|(_, path)| path)
+    }
+
+    fn start_jobs(
+        &self,
+        statements: &[Statement],
+        checkpoint: impl Fn(Statement) -> Option<PathBuf>,
+    ) -> Result<()> {
+        let mut script = "SET 'execution.target' = 'remote';\n".to_owned();
+        script += &self.parameters.render(&statements::tables()?)?;
+        for statement in statements {
+            let recovery = checkpoint(*statement).map(|path| {
+                format!("SET 'execution.state-recovery.path' = 'file://{}';\n", path.display())
+            });
+            script += &recovery.unwrap_or("RESET 'execution.state-recovery.path';\n".to_owned());
+            script += &self.parameters.render(&statement.sql()?)?;
+        }
+        let file = self.folder.file("submit.sql");
+        fs::write(&file, script)?;
+        let said = java(&self.folder, "client", &["-Xmx384m", "-XX:TieredStopAtLevel=1"])
+            .args([CLIENT, "-f"])
+            .args([&file])
+            .run()?;
+        if said.contains("[ERROR]") {
+            bail!("Flink refuses a statement:\n{said}");
+        }
+        statements.iter().try_for_each(|statement| self.wait_running(*statement))
     }
 
     fn wait_running(&self, statement: Statement) -> Result<()> {

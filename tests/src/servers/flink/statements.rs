@@ -84,6 +84,24 @@ impl Parameters {
         lines.map(pair).collect::<Result<_>>().map(Self)
     }
 
+    /// The defaults with the addresses of servers; `ledger_url` as sqlx has it, `postgres://user[:password]@host:port/database`.
+    ///
+    /// # Errors
+    /// As `defaults`, or the address of the database is none.
+    pub fn of_servers(brokers: &str, redis_url: &str, ledger_url: &str) -> Result<Self> {
+        let (user, place) = ledger_url
+            .strip_prefix("postgres://")
+            .and_then(|rest| rest.split_once('@'))
+            .context("a Postgres URL is postgres://user@host:port/database")?;
+        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        Self::defaults()?
+            .with("KAFKA_BROKERS", brokers)?
+            .with("REDIS_URL", redis_url)?
+            .with("DATABASE_JDBC_URL", format!("jdbc:postgresql://{place}"))?
+            .with("DATABASE_USERNAME", user)?
+            .with("DATABASE_PASSWORD", password)
+    }
+
     /// With another value.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeFormatterBuilder;
 import java.time.format.ResolverStyle;
+import java.time.temporal.ChronoField;
 import java.time.temporal.ChronoUnit;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.functions.ScalarFunction;
@@ -25,9 +26,10 @@ public final class EventTime extends ScalarFunction {
     private static final DateTimeFormatter FORMAT =
             new DateTimeFormatterBuilder()
                     .parseCaseInsensitive()
-                    .append(DateTimeFormatter.ISO_LOCAL_DATE)
-                    .appendLiteral('T')
-                    .append(DateTimeFormatter.ISO_LOCAL_TIME)
+                    .appendPattern("uuuu-MM-dd'T'HH:mm:ss")
+                    .optionalStart()
+                    .appendFraction(ChronoField.NANO_OF_SECOND, 1, 9, true)
+                    .optionalEnd()
                     .appendPattern("[XXX][XX][X]")
                     .toFormatter()
                     .withResolverStyle(ResolverStyle.STRICT);
@@ -39,7 +41,8 @@ public final class EventTime extends ScalarFunction {
         }
         try {
             // A space between date and time is as good as a T.
-            String joined = text.length() > 10 && text.charAt(10) == ' ' ? text.substring(0, 10) + 'T' + text.substring(11) : text;
+            boolean hasSpace = text.length() > 10 && text.charAt(10) == ' ';
+            String joined = hasSpace ? text.substring(0, 10) + 'T' + text.substring(11) : text;
             OffsetDateTime at = OffsetDateTime.parse(joined, FORMAT);
             return at.withOffsetSameInstant(ZoneOffset.UTC).toLocalDateTime().truncatedTo(ChronoUnit.MICROS);
         } catch (DateTimeException unreadable) {
