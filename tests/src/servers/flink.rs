@@ -324,9 +324,10 @@ fn settings(size: Size, rpc: u16, rest: u16, folder: &Folder) -> String {
          taskmanager.bind-host: 127.0.0.1\n\
          taskmanager.host: 127.0.0.1\n\
          taskmanager.numberOfTaskSlots: {slots}\n\
+         taskmanager.cpu.cores: {slots}.0\n\
          taskmanager.memory.task.heap.size: {heap_mb}m\n\
          taskmanager.memory.task.off-heap.size: 0m\n\
-         taskmanager.memory.managed.size: 0m\n\
+         taskmanager.memory.managed.size: 128m\n\
          taskmanager.memory.network.min: 64m\n\
          taskmanager.memory.network.max: 64m\n\
          taskmanager.memory.framework.heap.size: {FRAMEWORK_MB}m\n\
