@@ -29,7 +29,6 @@ CREATE TEMPORARY TABLE ticks (
 ) WITH (
   'connector' = 'datagen',
   'rows-per-second' = '1',
-  'number-of-rows' = '${TICKS_MAX}',
   'scan.parallelism' = '1'
 );
 

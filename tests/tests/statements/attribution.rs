@@ -14,20 +14,30 @@ struct Case {
     expected: Vec<(&'static str, Option<(&'static str, i64)>)>,
 }
 
-pub fn feed(world: &mut World) {
+pub(crate) fn feed(world: &mut World) {
     cases().into_iter().for_each(|case| feed_case(world, case));
     // Both come out of order, within what the watermark waits for.
     let at_ms = BASE_MS + MINUTE_MS;
-    world.conversion_event(with(conversion("PURCHASE", "touch_early", at_ms), json!({"order_id": "early"})));
+    world.conversion_event(with(
+        conversion("PURCHASE", "touch_early", at_ms),
+        json!({"order_id": "early"}),
+    ));
     let click = ad("CLICK", "campaign_100", "touch_early", at_ms - 5 * SECOND_MS);
     world.ad_event_at(at_ms + 4 * SECOND_MS, click);
     // The same order comes again, and after another click.
     for repeat_ms in [0, MINUTE_MS] {
-        let order = with(conversion("PURCHASE", "touch_twice", at_ms), json!({"order_id": "twice"}));
-        world.conversion_event_at(at_ms + repeat_ms, with(order, json!({"timestamp": instant(at_ms + repeat_ms)})));
+        let order =
+            with(conversion("PURCHASE", "touch_twice", at_ms), json!({"order_id": "twice"}));
+        world.conversion_event_at(
+            at_ms + repeat_ms,
+            with(order, json!({"timestamp": instant(at_ms + repeat_ms)})),
+        );
     }
     for (ad_id, at_ms) in [("first", at_ms - 1), ("between", at_ms + 1)] {
-        world.ad_event(with(ad("CLICK", "campaign_100", "touch_twice", at_ms), json!({"ad_id": ad_id})));
+        world.ad_event(with(
+            ad("CLICK", "campaign_100", "touch_twice", at_ms),
+            json!({"ad_id": ad_id}),
+        ));
     }
 }
 
@@ -42,7 +52,7 @@ fn feed_case(world: &mut World, case: Case) {
     }
 }
 
-pub fn check(world: &World) {
+pub(crate) fn check(world: &World) {
     for case in cases() {
         for (key, expected) in case.expected {
             check_row(world, key, expected);
@@ -56,11 +66,13 @@ pub fn check(world: &World) {
         "converted_at": "2024-01-15T10:35:00.25", "clicked_at": "2024-01-15T10:30:15", "ad_id": "ad_001",
         "campaign_id": "campaign_100", "advertiser_id": "advertiser_50"
     });
-    let seen = |world: &World| world.attribution("order_789|PURCHASE").map(|mut row| {
-        // Postgres shows the zeros of the scale.
-        row["revenue_amount"] = json!(row["revenue_amount"].as_f64());
-        row
-    });
+    let seen = |world: &World| {
+        world.attribution("order_789|PURCHASE").map(|mut row| {
+            // Postgres shows the zeros of the scale.
+            row["revenue_amount"] = json!(row["revenue_amount"].as_f64());
+            row
+        })
+    };
     world.wait_for("a whole row", Some(whole), seen);
 }
 
@@ -76,7 +88,7 @@ fn check_row(world: &World, key: &str, expected: Option<(&str, i64)>) {
 }
 
 /// A click that a cluster reads which is then killed.
-pub fn feed_half(world: &mut World) {
+pub(crate) fn feed_half(world: &mut World) {
     let at_ms = BASE_MS + 45 * MINUTE_MS;
     world.ad_event(with(ad("CLICK", "campaign_100", "half", at_ms), json!({"ad_id": "before"})));
     let order = with(conversion("PURCHASE", "half_2", at_ms), json!({"order_id": "half_2"}));
@@ -85,14 +97,15 @@ pub fn feed_half(world: &mut World) {
 }
 
 /// Its conversion; and for a conversion that was read before, its click.
-pub fn feed_other_half(world: &mut World) {
+pub(crate) fn feed_other_half(world: &mut World) {
     let at_ms = BASE_MS + 45 * MINUTE_MS;
-    let order = with(conversion("PURCHASE", "half", at_ms + SECOND_MS), json!({"order_id": "half"}));
+    let order =
+        with(conversion("PURCHASE", "half", at_ms + SECOND_MS), json!({"order_id": "half"}));
     world.conversion_event(order);
     world.ad_event(ad("CLICK", "campaign_100", "half_2", at_ms - SECOND_MS));
 }
 
-pub fn check_halves(world: &World) {
+pub(crate) fn check_halves(world: &World) {
     check_row(world, "half|PURCHASE", Some(("before", 45 * MINUTE_MS)));
     check_row(world, "half_2|PURCHASE", Some(("ad_001", 45 * MINUTE_MS - SECOND_MS)));
 }
@@ -112,7 +125,12 @@ fn cases() -> Vec<Case> {
         },
         Case {
             device: "touch_last",
-            clicks: vec![(0, click("a")), (1_000, click("b")), (2_000, click("c")), (9_000, click("d"))],
+            clicks: vec![
+                (0, click("a")),
+                (1_000, click("b")),
+                (2_000, click("c")),
+                (9_000, click("d")),
+            ],
             conversions: vec![(5_000, order("last"))],
             expected: vec![("last|PURCHASE", Some(("c", 2_000)))],
         },
@@ -124,7 +142,10 @@ fn cases() -> Vec<Case> {
         },
         Case {
             device: "touch_product",
-            clicks: vec![(0, json!({"ad_id": "same"})), (1_000, json!({"product_id": "product_201"}))],
+            clicks: vec![
+                (0, json!({"ad_id": "same"})),
+                (1_000, json!({"product_id": "product_201"})),
+            ],
             conversions: vec![
                 (2_000, order("product")),
                 (2_000, json!({"order_id": "any_product", "product_id": null})),
@@ -154,11 +175,17 @@ fn cases() -> Vec<Case> {
         },
         Case {
             device: "touch_hours",
-            clicks: vec![(-25 * 60 * MINUTE_MS, click("day")), (-2 * 60 * MINUTE_MS, click("hours"))],
+            clicks: vec![
+                (-25 * 60 * MINUTE_MS, click("day")),
+                (-2 * 60 * MINUTE_MS, click("hours")),
+            ],
             conversions: vec![
                 (0, json!({"order_id": "hour", "attribution_window": 1})),
                 (0, json!({"order_id": "two_hours", "attribution_window": 2})),
-                (0, json!({"order_id": "two_days", "attribution_window": 48, "product_id": "product_day"})),
+                (
+                    0,
+                    json!({"order_id": "two_days", "attribution_window": 48, "product_id": "product_day"}),
+                ),
                 (0, json!({"order_id": "no_window", "attribution_window": null})),
             ],
             expected: vec![
@@ -170,7 +197,10 @@ fn cases() -> Vec<Case> {
         },
         Case {
             device: "touch_day",
-            clicks: vec![(-24 * 60 * MINUTE_MS, click("exactly")), (-24 * 60 * MINUTE_MS - 1, click("more"))],
+            clicks: vec![
+                (-24 * 60 * MINUTE_MS, click("exactly")),
+                (-24 * 60 * MINUTE_MS - 1, click("more")),
+            ],
             conversions: vec![(0, json!({"order_id": "day", "attribution_window": 48}))],
             expected: vec![("day|PURCHASE", Some(("exactly", -24 * 60 * MINUTE_MS)))],
         },

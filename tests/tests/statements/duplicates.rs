@@ -18,7 +18,7 @@ struct Case {
 /// Clicks of a device in one window, more than fit into an event.
 const MANY: i64 = 250;
 
-pub fn feed(world: &mut World) {
+pub(crate) fn feed(world: &mut World) {
     for case in cases() {
         for (after_ms, changes) in case.clicks {
             let click = ad("CLICK", "campaign_100", case.device, BASE_MS + after_ms);
@@ -30,24 +30,28 @@ pub fn feed(world: &mut World) {
     }
 }
 
-pub fn check(world: &World) {
+pub(crate) fn check(world: &World) {
     for case in cases() {
         let expected: Vec<Value> = case
             .expected
             .iter()
-            .map(|(instants, refund, timestamp)| compensation(case.device, instants, *refund, timestamp))
+            .map(|(instants, refund, timestamp)| {
+                compensation(case.device, instants, *refund, timestamp)
+            })
             .collect();
         world.wait_for(case.device, expected, |world| of_device(world, case.device));
     }
     check_many(world);
-    let keys = |world: &World| -> BTreeSet<_> { emitted(world).into_iter().map(|(key, _)| key).collect() };
+    let keys =
+        |world: &World| -> BTreeSet<_> { emitted(world).into_iter().map(|(key, _)| key).collect() };
     world.wait_for("keys", ["advertiser_50".to_owned()].into(), keys);
 }
 
 /// The limit of the host is 100 timestamps; every duplicate is in one event.
 fn check_many(world: &World) {
     let events = of_device(world, "many");
-    let counts: Vec<_> = events.iter().map(|event| event["duplicate_click_count"].as_i64().unwrap()).collect();
+    let counts: Vec<_> =
+        events.iter().map(|event| event["duplicate_click_count"].as_i64().unwrap()).collect();
     let refunds: i64 = events.iter().map(|event| event["refund_amount"].as_i64().unwrap()).sum();
     let repeated = |event: &Value| {
         let instants = event["original_click_timestamps"].as_array().unwrap().clone();
@@ -59,7 +63,7 @@ fn check_many(world: &World) {
 }
 
 /// Clicks that a cluster reads which is then killed; the windows are open.
-pub fn feed_half(world: &mut World) {
+pub(crate) fn feed_half(world: &mut World) {
     for after_ms in [0, 1_000] {
         world.ad_event(ad("CLICK", "campaign_100", "half", BASE_MS + 46 * MINUTE_MS + after_ms));
     }
@@ -67,12 +71,12 @@ pub fn feed_half(world: &mut World) {
 }
 
 /// A click while no cluster is there.
-pub fn feed_other_half(world: &mut World) {
+pub(crate) fn feed_other_half(world: &mut World) {
     world.ad_event(ad("CLICK", "campaign_100", "half", BASE_MS + 46 * MINUTE_MS + 2_000));
     world.flush();
 }
 
-pub fn check_halves(world: &World) {
+pub(crate) fn check_halves(world: &World) {
     let instants = ["2024-01-15T11:16:00Z", "2024-01-15T11:16:01Z", "2024-01-15T11:16:02Z"];
     let expected = vec![compensation("half", &instants, 2400, "2024-01-15T11:20:00Z")];
     world.wait_for("clicks around a kill", expected, |world| of_device(world, "half"));
@@ -80,10 +84,17 @@ pub fn check_halves(world: &World) {
 }
 
 /// What is emitted again has the identity that the host knows it by, and names the same refund.
-pub fn check_identities(world: &World) {
+pub(crate) fn check_identities(world: &World) {
     let mut refunds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (_, event) in emitted(world) {
-        let parts = ["advertiser_id", "campaign_id", "ad_id", "device_id", "detection_window", "compensation_type"];
+        let parts = [
+            "advertiser_id",
+            "campaign_id",
+            "ad_id",
+            "device_id",
+            "detection_window",
+            "compensation_type",
+        ];
         let identity = parts.map(|part| event[part].to_string()).join("|");
         let identity = format!("{identity}|{}", event["original_click_timestamps"]);
         refunds.entry(identity).or_default().insert(event["refund_amount"].to_string());
@@ -93,7 +104,7 @@ pub fn check_identities(world: &World) {
 }
 
 /// Keys and values of the topic, as far as they are committed.
-pub fn emitted(world: &World) -> Vec<(String, Value)> {
+pub(crate) fn emitted(world: &World) -> Vec<(String, Value)> {
     let records = read_keyed(&world.brokers, COMPENSATIONS).unwrap();
     let read = |payload: &str| serde_json::from_str(payload).unwrap();
     records.into_iter().map(|record| (record.key, whole(read(&record.payload)))).collect()
@@ -142,19 +153,31 @@ fn cases() -> Vec<Case> {
         of(
             "across_the_edge",
             plain(&[4 * MINUTE_MS + 58_000, 5 * MINUTE_MS + 1_000]),
-            vec![(vec!["2024-01-15T10:34:58Z", "2024-01-15T10:35:01Z"], 1200, "2024-01-15T10:40:00Z")],
+            vec![(
+                vec!["2024-01-15T10:34:58Z", "2024-01-15T10:35:01Z"],
+                1200,
+                "2024-01-15T10:40:00Z",
+            )],
         ),
         of(
             "on_the_edge",
             plain(&[5 * MINUTE_MS - 1, 5 * MINUTE_MS]),
-            vec![(vec!["2024-01-15T10:34:59.999Z", "2024-01-15T10:35:00Z"], 1200, "2024-01-15T10:40:00Z")],
+            vec![(
+                vec!["2024-01-15T10:34:59.999Z", "2024-01-15T10:35:00Z"],
+                1200,
+                "2024-01-15T10:40:00Z",
+            )],
         ),
         // The last duplicate of one window is repeated in the next.
         of(
             "chain",
             plain(&[3 * MINUTE_MS, 4 * MINUTE_MS, 5 * MINUTE_MS, 8 * MINUTE_MS + 30_000]),
             vec![
-                (vec!["2024-01-15T10:33:00Z", "2024-01-15T10:34:00Z"], 1200, "2024-01-15T10:35:00Z"),
+                (
+                    vec!["2024-01-15T10:33:00Z", "2024-01-15T10:34:00Z"],
+                    1200,
+                    "2024-01-15T10:35:00Z",
+                ),
                 (
                     vec!["2024-01-15T10:33:00Z", "2024-01-15T10:35:00Z", "2024-01-15T10:38:30Z"],
                     2400,
@@ -166,7 +189,11 @@ fn cases() -> Vec<Case> {
         of(
             "almost_five_minutes",
             plain(&[0, 5 * MINUTE_MS - 1]),
-            vec![(vec!["2024-01-15T10:30:00Z", "2024-01-15T10:34:59.999Z"], 1200, "2024-01-15T10:35:00Z")],
+            vec![(
+                vec!["2024-01-15T10:30:00Z", "2024-01-15T10:34:59.999Z"],
+                1200,
+                "2024-01-15T10:35:00Z",
+            )],
         ),
         of(
             "same_millisecond",
@@ -192,12 +219,20 @@ fn cases() -> Vec<Case> {
         ),
         of(
             "other_ad",
-            vec![(0, json!({})), (1_000, json!({"ad_id": "ad_002"})), (2_000, json!({"ad_id": ""}))],
+            vec![
+                (0, json!({})),
+                (1_000, json!({"ad_id": "ad_002"})),
+                (2_000, json!({"ad_id": ""})),
+            ],
             vec![],
         ),
         of(
             "no_click",
-            vec![(0, json!({})), (1_000, json!({"event_type": "IMPRESSION"})), (2_000, json!({"campaign_id": null}))],
+            vec![
+                (0, json!({})),
+                (1_000, json!({"event_type": "IMPRESSION"})),
+                (2_000, json!({"campaign_id": null})),
+            ],
             vec![],
         ),
         // The host finds a charge by its timestamp as it was written.
@@ -220,7 +255,11 @@ fn cases() -> Vec<Case> {
                 (20_000, json!({"timestamp": "2024-01-15T10:30:20Z", "actual_price": 20})),
                 (25_000, json!({"timestamp": "2024-01-15T10:30:18Z", "actual_price": 18})),
             ],
-            vec![(vec!["2024-01-15T10:30:18Z", "2024-01-15T10:30:20Z"], 20, "2024-01-15T10:35:00Z")],
+            vec![(
+                vec!["2024-01-15T10:30:18Z", "2024-01-15T10:30:20Z"],
+                20,
+                "2024-01-15T10:35:00Z",
+            )],
         ),
         of(
             "prices",
@@ -231,7 +270,12 @@ fn cases() -> Vec<Case> {
                 (3_000, json!({"actual_price": "400"})),
             ],
             vec![(
-                vec!["2024-01-15T10:30:00Z", "2024-01-15T10:30:01Z", "2024-01-15T10:30:02Z", "2024-01-15T10:30:03Z"],
+                vec![
+                    "2024-01-15T10:30:00Z",
+                    "2024-01-15T10:30:01Z",
+                    "2024-01-15T10:30:02Z",
+                    "2024-01-15T10:30:03Z",
+                ],
                 432,
                 "2024-01-15T10:35:00Z",
             )],

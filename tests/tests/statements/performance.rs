@@ -42,7 +42,7 @@ const CASES: [Case; 5] = [
     },
 ];
 
-pub fn feed(world: &mut World) {
+pub(crate) fn feed(world: &mut World) {
     for case in CASES {
         for (kind, minute, count) in case.events {
             for one in 0..*count {
@@ -53,7 +53,7 @@ pub fn feed(world: &mut World) {
     }
 }
 
-pub fn check(world: &World) {
+pub(crate) fn check(world: &World) {
     for case in CASES {
         let key = format!("metrics:{}", case.campaign);
         world.wait_for(&key, case.expected.to_owned(), |world| world.hash(&key));

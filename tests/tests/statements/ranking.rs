@@ -11,13 +11,13 @@ struct Case {
     expected: Vec<(&'static str, &'static str)>,
 }
 
-pub fn feed(world: &mut World) {
+pub(crate) fn feed(world: &mut World) {
     for case in cases() {
         case.events.iter().for_each(|event| world.campaign_event(event));
     }
 }
 
-pub fn check(world: &World) {
+pub(crate) fn check(world: &World) {
     for case in cases() {
         for (key, expected) in case.expected {
             world.wait_for(key, expected.to_owned(), |world| world.ranks(&format!("rtb:{key}")));
@@ -26,7 +26,7 @@ pub fn check(world: &World) {
 }
 
 /// The watermark has long passed, and it does not matter.
-pub fn late_events_win_only_when_they_are_newer(world: &mut World) {
+pub(crate) fn late_events_win_only_when_they_are_newer(world: &mut World) {
     world.campaign_event(&campaign("late_clock", "late", 10, 7_200));
     world.wait_for("the clock", "late_clock 10".to_owned(), |world| world.ranks("rtb:HOME:late"));
     world.campaign_event(&campaign("late_new", "late", 20, 30));
@@ -38,7 +38,7 @@ pub fn late_events_win_only_when_they_are_newer(world: &mut World) {
 }
 
 /// What is said of the future waits for it, with nobody else talking; a newer word overrules it.
-pub fn events_of_tomorrow_wait(world: &mut World) {
+pub(crate) fn events_of_tomorrow_wait(world: &mut World) {
     let now_ms = now_us() / 1_000;
     let now = |id, bid, from_ms: i64| {
         let event = campaign(id, "future", bid, (now_ms - BASE_MS) / 1_000);
@@ -49,7 +49,10 @@ pub fn events_of_tomorrow_wait(world: &mut World) {
     world.campaign_event(&now("future_past", 20, -soon_ms));
     world.campaign_event(&now("future_far", 30, 86_400_000));
     // Higher from soon on, and until then as it was.
-    world.campaign_event(&with(now("future_past", 99, soon_ms), json!({"timestamp": instant(now_ms + 1)})));
+    world.campaign_event(&with(
+        now("future_past", 99, soon_ms),
+        json!({"timestamp": instant(now_ms + 1)}),
+    ));
     // Announced for soon, and withdrawn.
     world.campaign_event(&now("future_never", 40, soon_ms));
     let withdrawn = json!({"status": "DELETED", "timestamp": instant(now_ms + 1)});
@@ -94,7 +97,10 @@ fn cases() -> Vec<Case> {
             vec![("HOME:bids", "bid_2 2000.5 bid_1 1500 bid_3 900 bid_4 700")],
         ),
         case(
-            vec![with(campaign("korean", "전자제품/컴퓨터", 1500, 0), json!({"placement": "CATEGORY"}))],
+            vec![with(
+                campaign("korean", "전자제품/컴퓨터", 1500, 0),
+                json!({"placement": "CATEGORY"}),
+            )],
             vec![("CATEGORY:전자제품/컴퓨터", "korean 1500")],
         ),
         case(
@@ -112,7 +118,10 @@ fn cases() -> Vec<Case> {
         ),
         case(
             vec![
-                with(campaign("approved", "approvals", 5, 0), json!({"approval_status": "PENDING"})),
+                with(
+                    campaign("approved", "approvals", 5, 0),
+                    json!({"approval_status": "PENDING"}),
+                ),
                 json!({
                     "event_type": "CAMPAIGN_APPROVED", "timestamp": "2024-01-15T10:31:00Z",
                     "campaign_id": "approved"
@@ -139,7 +148,10 @@ fn cases() -> Vec<Case> {
                 campaign("deleted", "pauses", 8, 0),
                 status("deleted", "DELETED", 1),
                 // Paused by one event, its bid raised by an older one that comes later.
-                with(campaign("merged", "pauses", 9, 1), json!({"status": null, "approval_status": null})),
+                with(
+                    campaign("merged", "pauses", 9, 1),
+                    json!({"status": null, "approval_status": null}),
+                ),
                 campaign("merged", "pauses", 3, 0),
             ],
             vec![("HOME:pauses", "merged 9 resumed 6")],
@@ -159,12 +171,24 @@ fn cases() -> Vec<Case> {
                 campaign("same_time", "ties", 5, 0),
                 campaign("same_time", "ties", 6, 0),
                 campaign("micros", "ties", 1, 0),
-                with(campaign("micros", "ties", 2, 0), json!({"timestamp": "2024-01-15T10:30:00.000002Z"})),
-                with(campaign("micros", "ties", 3, 0), json!({"timestamp": "2024-01-15T10:30:00.000001Z"})),
+                with(
+                    campaign("micros", "ties", 2, 0),
+                    json!({"timestamp": "2024-01-15T10:30:00.000002Z"}),
+                ),
+                with(
+                    campaign("micros", "ties", 3, 0),
+                    json!({"timestamp": "2024-01-15T10:30:00.000001Z"}),
+                ),
                 // Three hours older than it looks.
                 campaign("offset", "ties", 8, 0),
-                with(campaign("offset", "ties", 9, 0), json!({"timestamp": "2024-01-15T13:00:00.5+03:00"})),
-                with(campaign("offset_2", "ties", 4, 0), json!({"timestamp": "2024-01-15T19:30:01+09:00"})),
+                with(
+                    campaign("offset", "ties", 9, 0),
+                    json!({"timestamp": "2024-01-15T13:00:00.5+03:00"}),
+                ),
+                with(
+                    campaign("offset_2", "ties", 4, 0),
+                    json!({"timestamp": "2024-01-15T19:30:01+09:00"}),
+                ),
                 campaign("offset_2", "ties", 7, 0),
             ],
             vec![("HOME:ties", "offset 8 same_time 6 offset_2 4 micros 2")],

@@ -17,15 +17,15 @@ use tollgate_tests::servers::redis::Redis;
 use tollgate_tests::wait::wait_until;
 
 /// 2024-01-15T10:30:00Z, at which the customer's examples begin.
-pub const BASE_MS: i64 = 1_705_314_600_000;
-pub const MINUTE_MS: i64 = 60_000;
+pub(crate) const BASE_MS: i64 = 1_705_314_600_000;
+pub(crate) const MINUTE_MS: i64 = 60_000;
 
 /// Topics of this run: their names, so that the servers of the suite can be shared, and partitions.
 const CAMPAIGNS: (&str, i32) = ("statements-campaign-events", 4);
 const ADS: (&str, i32) = ("statements-ad-events", 8);
 const CONVERSIONS: (&str, i32) = ("statements-conversion-events", 4);
-pub const COMPENSATIONS: &str = "statements-compensation-events";
-pub const UNUSABLE: [&str; 3] = [
+pub(crate) const COMPENSATIONS: &str = "statements-compensation-events";
+pub(crate) const UNUSABLE: [&str; 3] = [
     "statements-campaign-events.unusable",
     "statements-ad-events.unusable",
     "statements-conversion-events.unusable",
@@ -36,9 +36,9 @@ const RETENTION_DAYS: u32 = 36_500;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct World {
-    pub flink: Flink,
-    pub brokers: String,
+pub(crate) struct World {
+    pub(crate) flink: Flink,
+    pub(crate) brokers: String,
     redis: Redis,
     database_url: String,
     campaigns: Sender,
@@ -55,10 +55,10 @@ enum Topic {
 }
 
 /// Everything that the statements have written to Redis and Postgres.
-pub type Results = BTreeMap<String, String>;
+pub(crate) type Results = BTreeMap<String, String>;
 
 impl World {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let servers = Servers::shared().unwrap();
         let (redis, brokers) = (Redis::start().unwrap(), servers.brokers.clone());
         let single = [COMPENSATIONS].into_iter().chain(UNUSABLE).map(|name| (name, 1));
@@ -79,51 +79,62 @@ impl World {
         let flink = Flink::start(Size::default(), parameters).unwrap();
         let (campaigns, ads) = (sender(CAMPAIGNS), sender(ADS));
         let conversions = sender(CONVERSIONS);
-        let world = Self { flink, brokers, redis, database_url, campaigns, ads, conversions, waiting: Vec::new() };
+        let world = Self {
+            flink,
+            brokers,
+            redis,
+            database_url,
+            campaigns,
+            ads,
+            conversions,
+            waiting: Vec::new(),
+        };
         world.sql(&attribution_table().unwrap());
         world.flink.submit(&Statement::ALL).unwrap();
         world
     }
 
     /// An event of `campaign-events`, in the partition of its placement and category.
-    pub fn campaign_event(&self, event: &Value) {
+    pub(crate) fn campaign_event(&self, event: &Value) {
         let (placement, category) = (text(&event["placement"]), text(&event["category"]));
         let partition = partition(&format!("{placement}:{category}"), CAMPAIGNS.1);
         send(&self.campaigns, partition, event);
     }
 
     /// An event of `ad-events`, for the time when everything before it has happened.
-    pub fn ad_event(&mut self, event: Value) {
+    pub(crate) fn ad_event(&mut self, event: Value) {
         self.ad_event_at(at_ms(&event), event);
     }
 
     /// As `ad_event`, out of order: it comes when others come that happened at `order_ms`.
-    pub fn ad_event_at(&mut self, order_ms: i64, event: Value) {
+    pub(crate) fn ad_event_at(&mut self, order_ms: i64, event: Value) {
         self.waiting.push((order_ms, Topic::Ads, event));
     }
 
-    pub fn conversion_event(&mut self, event: Value) {
+    pub(crate) fn conversion_event(&mut self, event: Value) {
         self.conversion_event_at(at_ms(&event), event);
     }
 
-    pub fn conversion_event_at(&mut self, order_ms: i64, event: Value) {
+    pub(crate) fn conversion_event_at(&mut self, order_ms: i64, event: Value) {
         self.waiting.push((order_ms, Topic::Conversions, event));
     }
 
     /// Sends what waits. The last partition of `ad-events` never gets anything.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.waiting.sort_by_key(|(order_ms, ..)| *order_ms);
         for (_, topic, event) in std::mem::take(&mut self.waiting) {
             let device = text(&event["device_id"]);
             match topic {
                 Topic::Ads => send(&self.ads, partition(&device, ADS.1 - 1), &event),
-                Topic::Conversions => send(&self.conversions, partition(&device, CONVERSIONS.1), &event),
+                Topic::Conversions => {
+                    send(&self.conversions, partition(&device, CONVERSIONS.1), &event)
+                }
             }
         }
     }
 
     /// Any bytes, as a record of `at_ms`.
-    pub fn raw(&self, topic: &str, payload: &str, at_ms: i64) {
+    pub(crate) fn raw(&self, topic: &str, payload: &str, at_ms: i64) {
         let sender = match topic {
             "campaign-events" => &self.campaigns,
             "ad-events" => &self.ads,
@@ -135,7 +146,7 @@ impl World {
 
     /// Sends what waits and moves the time of clicks and conversions on, to `minutes` after the base, so that earlier
     /// windows end.
-    pub fn let_time_pass_until(&mut self, minutes: i64) {
+    pub(crate) fn let_time_pass_until(&mut self, minutes: i64) {
         self.flush();
         let at_ms = BASE_MS + minutes * MINUTE_MS;
         for partition in 0..ADS.1 - 1 {
@@ -149,7 +160,7 @@ impl World {
     }
 
     /// Waits until something is as it should be.
-    pub fn wait_for<T: PartialEq + Debug>(
+    pub(crate) fn wait_for<T: PartialEq + Debug>(
         &self,
         what: &str,
         expected: T,
@@ -166,22 +177,25 @@ impl World {
     }
 
     /// Members and scores of a sorted set, the highest first.
-    pub fn ranks(&self, key: &str) -> String {
-        self.script("return table.concat(redis.call('ZREVRANGE', KEYS[1], 0, -1, 'WITHSCORES'), ' ')", key)
+    pub(crate) fn ranks(&self, key: &str) -> String {
+        self.script(
+            "return table.concat(redis.call('ZREVRANGE', KEYS[1], 0, -1, 'WITHSCORES'), ' ')",
+            key,
+        )
     }
 
     /// Fields and values of a hash.
-    pub fn hash(&self, key: &str) -> String {
+    pub(crate) fn hash(&self, key: &str) -> String {
         self.script("return table.concat(redis.call('HGETALL', KEYS[1]), ' ')", key)
     }
 
     /// Milliseconds until a key is gone.
-    pub fn ttl_ms(&self, key: &str) -> i64 {
+    pub(crate) fn ttl_ms(&self, key: &str) -> i64 {
         self.redis.command(&["PTTL", key]).unwrap().unwrap().parse().unwrap()
     }
 
     /// What the attribution has written of an order or another key.
-    pub fn attribution(&self, key: &str) -> Option<Value> {
+    pub(crate) fn attribution(&self, key: &str) -> Option<Value> {
         let rows = self.rows("SELECT to_jsonb(a)::text FROM conversion_attribution a ORDER BY 1");
         let rows = rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap());
         let found: Vec<_> = rows.filter(|row| row["conversion_key"] == key).collect();
@@ -190,11 +204,11 @@ impl World {
     }
 
     /// Everything in Redis and Postgres.
-    pub fn results(&self) -> Results {
+    pub(crate) fn results(&self) -> Results {
         let keys = self.script("return table.concat(redis.call('KEYS', KEYS[1]), '\\n')", "*");
-        let shown = |key: &str| if key.starts_with("rtb:") { self.ranks(key) } else { self.hash(key) };
-        let mut results: Results =
-            keys.lines().map(|key| (key.to_owned(), shown(key))).collect();
+        let shown =
+            |key: &str| if key.starts_with("rtb:") { self.ranks(key) } else { self.hash(key) };
+        let mut results: Results = keys.lines().map(|key| (key.to_owned(), shown(key))).collect();
         let rows = self.rows("SELECT to_jsonb(a)::text FROM conversion_attribution a");
         results.extend(rows.into_iter().map(|row| (row, String::new())));
         results
@@ -221,7 +235,7 @@ impl World {
 }
 
 /// An event of `ad-events` with the customer's ids.
-pub fn ad(kind: &str, campaign: &str, device: &str, at_ms: i64) -> Value {
+pub(crate) fn ad(kind: &str, campaign: &str, device: &str, at_ms: i64) -> Value {
     json!({
         "event_type": kind, "timestamp": instant(at_ms), "device_id": device, "session_id": "session_67890",
         "ad_id": "ad_001", "campaign_id": campaign, "advertiser_id": "advertiser_50", "product_id": "product_200",
@@ -231,7 +245,7 @@ pub fn ad(kind: &str, campaign: &str, device: &str, at_ms: i64) -> Value {
 }
 
 /// An event of `conversion-events` without an order.
-pub fn conversion(kind: &str, device: &str, at_ms: i64) -> Value {
+pub(crate) fn conversion(kind: &str, device: &str, at_ms: i64) -> Value {
     json!({
         "timestamp": instant(at_ms), "device_id": device, "session_id": "session_67890", "product_id": "product_200",
         "revenue_amount": 50000, "conversion_type": kind, "attribution_window": 24,
@@ -240,7 +254,7 @@ pub fn conversion(kind: &str, device: &str, at_ms: i64) -> Value {
 }
 
 /// The same event with other fields; `null` takes one away.
-pub fn with(mut event: Value, changes: Value) -> Value {
+pub(crate) fn with(mut event: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         event[name] = value.clone();
     }
@@ -249,7 +263,7 @@ pub fn with(mut event: Value, changes: Value) -> Value {
 }
 
 /// RFC 3339 in UTC, with as many digits as it needs.
-pub fn instant(at_ms: i64) -> String {
+pub(crate) fn instant(at_ms: i64) -> String {
     Timestamp::from_millisecond(at_ms).unwrap().to_string()
 }
 
