@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use tollgate_tests::generator::market::Rates;
 use tollgate_tests::harness::host::workspace;
 use tollgate_tests::servers::{BROKERS_ENV, POSTGRES_ENV, Servers};
 use tollgate_tests::{bench, demo, up};
@@ -33,6 +34,12 @@ enum Task {
     Produce {
         #[arg(long)]
         rate: u32,
+        #[arg(long)]
+        campaign_rate: Option<u32>,
+        #[arg(long)]
+        conversion_rate: Option<u32>,
+        #[arg(long)]
+        compensations: bool,
         #[arg(long)]
         seconds: u32,
         #[arg(long)]
@@ -69,8 +76,19 @@ fn run(task: Task) -> Result<bool> {
         }
         Task::Test { filter } => test(&filter),
         Task::Up => up::up().map(|()| true),
-        Task::Produce { rate, seconds, brokers } => {
-            up::produce_events(rate, seconds, brokers).map(|()| true)
+        Task::Produce {
+            rate,
+            campaign_rate,
+            conversion_rate,
+            compensations,
+            seconds,
+            brokers,
+        } => {
+            let mut rates = Rates::of_ads(rate);
+            rates.campaigns = campaign_rate.unwrap_or(rates.campaigns);
+            rates.conversions = conversion_rate.unwrap_or(rates.conversions);
+            let production = up::Production { rates, seconds, compensations };
+            up::produce_events(production, brokers).map(|()| true)
         }
         Task::Bench { json, quick, only } => {
             bench::run(&bench::Options { json, quick, only }).map(|()| true)

@@ -173,6 +173,11 @@ impl Market {
     }
 
     #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    #[must_use]
     pub fn campaigns(&self) -> &[Campaign] {
         &self.campaigns
     }

@@ -49,11 +49,20 @@ enum Task {
     },
     /// Start real Kafka, Postgres and Redis in the foreground, with campaigns, and a page that shows the messages
     Up,
-    /// Send events to the servers of `up`
+    /// Send a shop's events to the servers of `up`: campaigns, impressions, clicks, duplicates, conversions
     Produce {
-        /// Events a second
+        /// Events of `ad-events` a second; the design's rate is 1,000
         #[arg(long, default_value_t = 500)]
         rate: u32,
+        /// Events of `campaign-events` a second; otherwise a twentieth of the rate
+        #[arg(long)]
+        campaign_rate: Option<u32>,
+        /// Events of `conversion-events` a second; otherwise a tenth of the rate
+        #[arg(long)]
+        conversion_rate: Option<u32>,
+        /// Send the compensations for duplicates, too, which Flink finds when it runs
+        #[arg(long)]
+        compensations: bool,
         #[arg(long, default_value_t = 30)]
         seconds: u32,
         /// Address of Kafka when it is not the one of `up`
@@ -165,9 +174,22 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
         Task::Test { filter } => {
             command.arg("test").args(filter);
         }
-        Task::Produce { rate, seconds, brokers } => {
+        Task::Produce {
+            rate,
+            campaign_rate,
+            conversion_rate,
+            compensations,
+            seconds,
+            brokers,
+        } => {
             let (rate, seconds) = (rate.to_string(), seconds.to_string());
             command.args(["produce", "--rate", &rate, "--seconds", &seconds]);
+            let rates =
+                [("--campaign-rate", campaign_rate), ("--conversion-rate", conversion_rate)];
+            for (name, rate) in rates {
+                command.args(rate.iter().flat_map(|rate| [name.to_owned(), rate.to_string()]));
+            }
+            command.args(compensations.then_some("--compensations"));
             command.args(brokers.iter().flat_map(|address| ["--brokers", address]));
         }
         Task::Bench { json, quick, only } => {
