@@ -1,6 +1,6 @@
 //! The servers in the foreground, filled as the specification says, for running the host by hand.
 
-mod page;
+pub(crate) mod page;
 
 use std::fs;
 use std::path::PathBuf;
@@ -139,7 +139,8 @@ fn table() -> Vec<Campaign> {
     known
 }
 
-fn address_file() -> PathBuf {
+/// Where `produce` finds the brokers of what runs in the foreground.
+pub(crate) fn address_file() -> PathBuf {
     workspace().join("target/up.brokers")
 }
 

@@ -1,8 +1,8 @@
 //! The servers of the suite come up, answer, and are gone afterwards.
 
+use tollgate_tests::servers::Servers;
 use tollgate_tests::servers::postgres::create_database;
 use tollgate_tests::servers::redis::Redis;
-use tollgate_tests::servers::Servers;
 
 #[test]
 fn postgres_makes_empty_databases() {

@@ -20,6 +20,7 @@ fn setup(brokers: &str) -> (Setup, Vec<String>) {
         .campaign_events(campaigns)
         .compensations(compensations)
         .key("topics.conversion_topic", format!("{conversions:?}"))
+        .key("topics.unusable_suffix", "\"\"")
         .dead_letter_topics();
     let letters = [clicks, compensations].map(|topic| format!("{topic}.dlq"));
     (setup, names.into_iter().chain(letters).collect())

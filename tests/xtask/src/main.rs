@@ -25,6 +25,12 @@ struct Arguments {
     task: Task,
 }
 
+/// What `up` starts besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum With {
+    Flink,
+}
+
 #[derive(Subcommand)]
 enum Task {
     /// Show clicks becoming exact money: everything embedded, nothing to install but a compiler for rules
@@ -48,7 +54,17 @@ enum Task {
         filter: Vec<String>,
     },
     /// Start real Kafka, Postgres and Redis in the foreground, with campaigns, and a page that shows the messages
-    Up,
+    Up {
+        /// The whole system: Flink with its statements, the host, and a shop that is open until Ctrl-C
+        #[arg(long, value_enum)]
+        with: Option<With>,
+        /// Events of `ad-events` a second, with Flink
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Length of the windows of duplicates and performance, with Flink; the design's are 300
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=500))]
+        window_s: u32,
+    },
     /// Send a shop's events to the servers of `up`: campaigns, impressions, clicks, duplicates, conversions
     Produce {
         /// Events of `ad-events` a second; the design's rate is 1,000
@@ -68,6 +84,28 @@ enum Task {
         /// Address of Kafka when it is not the one of `up`
         #[arg(long)]
         brokers: Option<String>,
+    },
+    /// Run the whole system with Flink for some minutes: duplicates are found and refunded, a budget is used up, the
+    /// ranking hears of it; then everything is audited against what the generator knows
+    Loop {
+        /// How long the shop has visitors
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+        /// Events of `ad-events` a second; other topics in the design's proportions
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Length of the windows of duplicates and performance; the design's are 300
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(10..=500))]
+        window_s: u32,
+        /// Kill Flink, the host and Redis meanwhile
+        #[arg(long)]
+        chaos: bool,
+        /// Another seed makes another story
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Write the figures to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
     /// Build the rules into WASM modules
     Rules,
@@ -128,9 +166,10 @@ fn run(task: &Task) -> Result<()> {
             prepare(&root, &steps, &[])?;
             suite(&root, task)
         }
-        Task::Test { .. } | Task::Up | Task::Bench { .. } => {
+        Task::Test { .. } | Task::Up { .. } | Task::Loop { .. } | Task::Bench { .. } => {
             let mut needs = vec![Need::Kafka, Need::Postgres, Need::Redis, Need::Mail];
-            if matches!(task, Task::Test { filter } if wants_flink(filter)) {
+            let tests = matches!(task, Task::Test { filter } if wants_flink(filter));
+            if tests || matches!(task, Task::Loop { .. } | Task::Up { with: Some(With::Flink), .. }) {
                 needs.push(Need::Flink);
             }
             prepare(&root, &steps, &needs)?;
@@ -174,14 +213,7 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
         Task::Test { filter } => {
             command.arg("test").args(filter);
         }
-        Task::Produce {
-            rate,
-            campaign_rate,
-            conversion_rate,
-            compensations,
-            seconds,
-            brokers,
-        } => {
+        Task::Produce { rate, campaign_rate, conversion_rate, compensations, seconds, brokers } => {
             let (rate, seconds) = (rate.to_string(), seconds.to_string());
             command.args(["produce", "--rate", &rate, "--seconds", &seconds]);
             let rates =
@@ -197,8 +229,15 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
             command.args(quick.then_some("--quick"));
             command.args(only.iter().flat_map(|part| ["--only", part]));
         }
-        Task::Up => {
-            command.arg("up");
+        Task::Up { with, rate, window_s } => {
+            command.args(["up", "--rate", &rate.to_string(), "--window-s", &window_s.to_string()]);
+            command.args((*with == Some(With::Flink)).then_some("--with-flink"));
+        }
+        Task::Loop { minutes, rate, window_s, chaos, seed, json } => {
+            command.args(["loop", "--minutes", &minutes.to_string(), "--rate", &rate.to_string()]);
+            command.args(["--window-s", &window_s.to_string(), "--seed", &seed.to_string()]);
+            command.args(chaos.then_some("--chaos"));
+            command.args(json.iter().flat_map(|path| [Path::new("--json"), path]));
         }
         Task::Rules | Task::Check | Task::Fuzz { .. } => return Ok(()),
     }

@@ -46,6 +46,9 @@ fn topics_are_the_customers_design() {
         ("compensation-events", 4, 3),
         ("ad-events.dlq", 1, 7),
         ("compensation-events.dlq", 1, 7),
+        ("campaign-events.unusable", 1, 7),
+        ("ad-events.unusable", 1, 7),
+        ("conversion-events.unusable", 1, 7),
     ];
     let expected = expected.map(|(name, partitions, days): (&str, i32, i64)| {
         (name.to_owned(), partitions, days * 86_400_000)
@@ -55,7 +58,7 @@ fn topics_are_the_customers_design() {
                 [topics.ad_events]\nretention_days = -1";
     let named: Vec<_> = shapes(load(file, &[]).unwrap());
     assert_eq!(named[0], ("clicks".to_owned(), 8, -1));
-    assert_eq!(named.len(), 3);
+    assert_eq!(named.len(), 5);
     check_error(
         "[topics]\nreplication = 0\nconversion_topic = \" \"\n[topics.ad_events]\npartitions = 0",
         &[("TOLLGATE__TOPICS__DEAD_LETTERS__RETENTION_DAYS", "-2")],

@@ -10,12 +10,14 @@ use super::Config;
 #[serde(deny_unknown_fields)]
 pub struct Topics {
     pub conversion_topic: String,
+    pub unusable_suffix: String,
     pub replication: i32,
     pub campaign_events: Topic,
     pub ad_events: Topic,
     pub conversion_events: Topic,
     pub compensation_events: Topic,
     pub dead_letters: Topic,
+    pub unusable_events: Topic,
 }
 
 /// Shape of a topic.
@@ -31,13 +33,14 @@ const DAY_MS: i64 = 24 * 3_600_000;
 impl Topics {
     /// The shapes by their keys.
     #[must_use]
-    pub fn designed(&self) -> [(&'static str, Topic); 5] {
+    pub fn designed(&self) -> [(&'static str, Topic); 6] {
         [
             ("campaign_events", self.campaign_events),
             ("ad_events", self.ad_events),
             ("conversion_events", self.conversion_events),
             ("compensation_events", self.compensation_events),
             ("dead_letters", self.dead_letters),
+            ("unusable_events", self.unusable_events),
         ]
     }
 }
@@ -65,6 +68,12 @@ impl Config {
             let suffix = &self.dead_letters.topic_suffix;
             let dead = [&self.kafka.topic, &self.compensation.topic];
             shapes.extend(dead.map(|topic| (format!("{topic}{suffix}"), topics.dead_letters)));
+        }
+        if !topics.unusable_suffix.is_empty() {
+            let suffix = &topics.unusable_suffix;
+            let read = [&self.campaign_events.topic, &self.kafka.topic, &topics.conversion_topic];
+            let named = read.into_iter().filter(|topic| !topic.is_empty());
+            shapes.extend(named.map(|topic| (format!("{topic}{suffix}"), topics.unusable_events)));
         }
         shapes.retain(|(name, _)| !name.is_empty());
         let spec = |(name, topic): (String, Topic)| TopicSpec {

@@ -15,10 +15,8 @@ pub fn ranking(events: &[Event], now_us: i64) -> Ranking {
         in_force.iter().filter_map(|event| event.text("campaign_id")).collect();
     let mut ranking = Ranking::new();
     for campaign in campaigns {
-        let mut own: Vec<_> = in_force
-            .iter()
-            .filter(|event| event.text("campaign_id") == Some(campaign))
-            .collect();
+        let mut own: Vec<_> =
+            in_force.iter().filter(|event| event.text("campaign_id") == Some(campaign)).collect();
         own.sort_by_key(|event| (event.at_us, event.place));
         let newest = |name: &str| own.iter().rev().find_map(|event| event.text(name));
         let bid = own.iter().rev().find_map(|event| event.micros("bid_price"));
@@ -42,7 +40,6 @@ fn is_in_force(event: &Event, now_us: i64) -> bool {
 
 /// An approval says that it is one, even if it says no more.
 fn approval(event: &Event) -> Option<&str> {
-    let implied =
-        (event.text("event_type") == Some("CAMPAIGN_APPROVED")).then_some("APPROVED");
+    let implied = (event.text("event_type") == Some("CAMPAIGN_APPROVED")).then_some("APPROVED");
     event.text("approval_status").or(implied)
 }

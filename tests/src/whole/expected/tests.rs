@@ -70,7 +70,10 @@ fn a_change_is_in_force_from_its_instant_on() {
     check_ranking(&[change(0, WHOLE), change(1, &from(-5))], None);
     // What was said later counts, whenever it came into force.
     check_ranking(&[change(0, WHOLE), change(1, &from(90)), change(2, WHOLE)], home);
-    check_ranking(&[change(0, WHOLE), change(1, r#","status":"PAUSED","effective_from":"x""#)], home);
+    check_ranking(
+        &[change(0, WHOLE), change(1, r#","status":"PAUSED","effective_from":"x""#)],
+        home,
+    );
 }
 
 fn ad(seconds: i64, kind: &str, device: &str) -> String {
@@ -109,7 +112,10 @@ fn metrics_are_those_of_the_last_whole_window() {
 }
 
 fn conversion(seconds: i64, rest: &str) -> String {
-    format!(r#"{{"timestamp":"{}","device_id":"d","conversion_type":"PURCHASE"{rest}}}"#, at(seconds))
+    format!(
+        r#"{{"timestamp":"{}","device_id":"d","conversion_type":"PURCHASE"{rest}}}"#,
+        at(seconds)
+    )
 }
 
 /// Orders, or devices where there is none, with the seconds of conversion and click.
@@ -120,8 +126,10 @@ fn check_attribution(conversions: &[String], clicks: &[i64], expected: &[(&str, 
         .iter()
         .map(|one| (one.order.as_str(), one.converted_at_us, one.clicked_at_us))
         .collect();
-    let expected: Vec<_> =
-        expected.iter().map(|(order, converted, clicked)| (*order, us(*converted), us(*clicked))).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(order, converted, clicked)| (*order, us(*converted), us(*clicked)))
+        .collect();
     assert_eq!(found, expected, "{conversions:?}");
 }
 
@@ -132,7 +140,11 @@ fn the_last_click_before_an_order_has_led_to_it() {
     check_attribution(&[conversion(50, order)], &[51], &[]);
     check_attribution(&[conversion(50, order), conversion(60, order)], &[10, 55], &[("o", 50, 10)]);
     check_attribution(&[conversion(5, order), conversion(60, order)], &[10, 55], &[("o", 60, 55)]);
-    check_attribution(&[conversion(50, ""), conversion(60, "")], &[10], &[("", 50, 10), ("", 60, 10)]);
+    check_attribution(
+        &[conversion(50, ""), conversion(60, "")],
+        &[10],
+        &[("", 50, 10), ("", 60, 10)],
+    );
     check_attribution(&[conversion(50, ""), conversion(50, "")], &[10], &[("", 50, 10)]);
     check_attribution(&[conversion(50, r#","product_id":"p""#)], &[10], &[("", 50, 10)]);
     check_attribution(&[conversion(50, r#","product_id":"q""#)], &[10], &[]);
