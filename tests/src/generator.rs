@@ -2,6 +2,7 @@
 
 pub mod campaigns;
 pub mod compensations;
+pub mod market;
 pub mod poison;
 
 use std::collections::VecDeque;
@@ -56,6 +57,8 @@ pub enum Kind {
     Conversion,
     /// An event of `compensation-events`.
     Compensation,
+    /// An event of `campaign-events`.
+    Campaign,
     Poison(Poison),
 }
 

@@ -14,3 +14,4 @@ pub mod pace;
 pub mod servers;
 pub mod up;
 pub mod wait;
+pub mod whole;

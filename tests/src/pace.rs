@@ -79,7 +79,7 @@ impl Tally {
             Kind::Poison(_) => {
                 self.poison.fetch_add(1, Ordering::Relaxed);
             }
-            Kind::Impression | Kind::Conversion | Kind::Compensation => {}
+            Kind::Impression | Kind::Conversion | Kind::Compensation | Kind::Campaign => {}
         }
         self.produced.fetch_add(1, Ordering::Relaxed);
     }

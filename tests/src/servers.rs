@@ -1,5 +1,6 @@
 //! Real servers on free ports in temporary folders, gone when this process is gone.
 
+pub mod flink;
 pub mod folder;
 pub mod http;
 pub mod kafka;

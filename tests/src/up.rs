@@ -1,30 +1,28 @@
 //! The servers in the foreground, filled as the specification says, for running the host by hand.
 
-mod page;
+pub(crate) mod page;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::generator::campaigns::{Campaign, campaigns, limit};
-use crate::generator::{Generator, Mix};
+use crate::generator::market::{Market, Plan, Rates, Stream};
 use crate::harness::host::{Setup, workspace};
 use crate::harness::ledger::Ledger;
-use crate::harness::topic::Sender;
+use crate::harness::now_us;
 use crate::interrupt::on_interrupt;
-use crate::pace::{Tally, produce};
 use crate::servers::Servers;
-use crate::servers::kafka::{TOPICS, create_topic, create_topics};
 use crate::servers::mail::Mail;
 use crate::servers::postgres::create_database;
 use crate::servers::redis::Redis;
 use crate::servers::slack::Slack;
+use crate::whole::traffic::{self, Senders};
 
 const CLICK_TOPIC: &str = "ad-events";
-const DEAD_LETTER_TOPICS: [&str; 2] = ["ad-events.dlq", "compensation-events.dlq"];
 const OPENING_MICROS: i64 = 100_000_000_000_000;
 
 /// Budgets, in clicks, of the campaigns that are clicked most. At 500 events a second the first is used up after about
@@ -49,12 +47,10 @@ struct Addresses {
 pub fn up() -> Result<()> {
     println!("starting Kafka, Postgres, Redis, mail and Slack …");
     let (servers, redis) = (Servers::start()?, Redis::start()?);
-    create_topics(&servers.brokers)?;
-    for topic in DEAD_LETTER_TOPICS {
-        create_topic(&servers.brokers, topic, 1, 7)?;
-    }
     let ledger_url = create_database(&servers.postgres_url, "tollgate")?;
-    Setup::new(&servers.brokers, CLICK_TOPIC, &ledger_url).migrate()?;
+    let setup = Setup::new(&servers.brokers, CLICK_TOPIC, &ledger_url).dead_letter_topics();
+    print!("{}", setup.run(&["topics", "create"])?);
+    setup.migrate()?;
     let known = table();
     Ledger::open(&ledger_url)?.load(&known, OPENING_MICROS)?;
     let prices = known.iter().map(|campaign| {
@@ -86,29 +82,50 @@ pub fn up() -> Result<()> {
     Ok(())
 }
 
+/// What `produce` sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Production {
+    pub rates: Rates,
+    pub seconds: u32,
+    /// Whether duplicates are told as compensations, too, which is otherwise Flink's part.
+    pub compensations: bool,
+}
+
 /// Sends events to the servers of `up`, or to `brokers`.
 ///
 /// # Errors
 /// There are no such servers.
-pub fn produce_events(rate: u32, seconds: u32, brokers: Option<String>) -> Result<()> {
+pub fn produce_events(production: Production, brokers: Option<String>) -> Result<()> {
     let brokers = match brokers {
         Some(brokers) => brokers,
         None => fs::read_to_string(address_file())
             .context("`cargo xtask up` is not running; start it, or give --brokers")?,
     };
-    let (sender, tally) = (Sender::new(&brokers, CLICK_TOPIC)?, Tally::default());
-    let mut generator = Generator::new(Mix::default(), &table());
+    let Production { rates, seconds, compensations } = production;
+    let mut senders = Senders::new(&brokers)?;
+    if compensations {
+        senders = senders.with_compensations(&brokers)?;
+    }
     println!(
-        "{rate} events/s to {CLICK_TOPIC} at {brokers} for {} s",
-        Duration::from_secs(seconds.into()).as_secs()
+        "{} campaign, {} ad and {} conversion events/s to {brokers} for {seconds} s",
+        rates.campaigns, rates.ads, rates.conversions
     );
-    produce(&sender, &mut generator, rate, seconds, &tally)?;
+    let left_alone = (0..BUDGETS_CLICKS.len()).collect();
+    let plan = Plan { rates, left_alone, ..Plan::default() };
+    let begin_us = now_us();
+    let mut market = Market::new(plan, &table(), begin_us);
+    let end_us = begin_us + i64::from(seconds) * 1_000_000;
+    traffic::run(&senders, &mut market, end_us, &AtomicBool::new(false))?;
+    let diary = market.diary();
+    for stream in Stream::ALL {
+        let (topic, total, bad) = (stream.topic(), diary.total(stream), diary.count(stream, "bad"));
+        println!("{topic}: {total} events, {bad} of them cannot be read");
+    }
+    let price_micros: i64 = diary.clicks().iter().map(|click| click.price_micros).sum();
     println!(
-        "produced {} events: {} clicks worth {} micros, {} poison",
-        tally.produced(),
-        tally.clicks(),
-        tally.price_micros(),
-        tally.poison()
+        "{} clicks worth {price_micros} micros, {} of them duplicates",
+        diary.clicks().len(),
+        diary.duplicates().count()
     );
     Ok(())
 }
@@ -122,19 +139,15 @@ fn table() -> Vec<Campaign> {
     known
 }
 
-fn address_file() -> PathBuf {
+/// Where `produce` finds the brokers of what runs in the foreground.
+pub(crate) fn address_file() -> PathBuf {
     workspace().join("target/up.brokers")
 }
 
 impl Addresses {
     fn print(&self, campaigns: usize) {
         let Self { brokers, ledger_url, redis_url, slack_url, mail_url, .. } = self;
-        println!("\nKafka {brokers}, with topics");
-        for topic in TOPICS {
-            let (name, partitions, days) = (topic.name, topic.partitions, topic.retention_days);
-            println!("  {name:<20} {partitions} partitions, {days} days");
-        }
-        println!("  and {} for what cannot be charged or paid", DEAD_LETTER_TOPICS.join(" and "));
+        println!("\nKafka {brokers}, with the topics above");
         println!("Postgres {ledger_url}, with {campaigns} campaigns");
         println!("Redis {redis_url}, with their prices");
         println!("Messages {}, a page to look at\n", self.page_url);
@@ -149,7 +162,7 @@ impl Addresses {
         println!("export TOLLGATE__EMAIL__ROUTES__DEFAULT__TO=ops@example.com");
         println!("target/release/tollgate run\n");
         println!("Send events and look at the result in a third one:\n");
-        println!("cargo xtask produce --rate 500 --seconds 30");
+        println!("cargo xtask produce --rate 500 --seconds 30 --compensations");
         println!("curl -s localhost:9464/status");
         println!("TOLLGATE__LEDGER__URL={ledger_url} target/release/tollgate audit\n");
         println!("{} campaigns use up their budgets within half a minute.", BUDGETS_CLICKS.len());

@@ -22,6 +22,9 @@ pub enum Command {
     Check(Check),
     /// Create the ledger's tables or bring them up to date.
     Migrate(Common),
+    /// Make the topics as designed, or compare those that are there. Exit code 2 when something is not as designed.
+    #[command(subcommand)]
+    Topics(Topics),
     /// Prove that the ledger adds up. Exit code 2 when it does not.
     Audit(Audit),
     /// Look at partitions, and let a halted one go on.
@@ -87,6 +90,26 @@ pub struct Audit {
     /// Only this advertiser's money.
     #[arg(long, value_name = "ID")]
     pub advertiser: Option<String>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Topics {
+    /// Make the topics that are missing, then compare all of them. What is there already is never changed.
+    Create(TopicsOf),
+    /// Compare the topics with the design: partitions, copies, retention. More than designed is fine, and said.
+    Check(TopicsOf),
+}
+
+#[derive(Debug, Args)]
+pub struct TopicsOf {
+    #[command(flatten)]
+    pub common: Common,
+    /// Copies of each partition, instead of `topics.replication`; -1 for the brokers' default.
+    #[arg(long, value_name = "COPIES", allow_negative_numbers = true)]
+    pub replication: Option<i32>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,

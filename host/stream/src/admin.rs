@@ -38,8 +38,17 @@ pub struct TopicSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ensured {
     pub name: String,
-    /// False when the topic was there already; it is never changed.
-    pub created: bool,
+    pub outcome: Outcome,
+}
+
+/// What the brokers did about a topic that was to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Created,
+    /// It was there already, and is as it was.
+    Present,
+    /// They refused to make it; their reason.
+    Refused(String),
 }
 
 /// A topic as it is.
@@ -62,7 +71,7 @@ pub struct PartitionRange {
 /// Makes the topics that do not exist. Existing ones are left as they are.
 ///
 /// # Errors
-/// The brokers did not answer, or refused a topic.
+/// The brokers did not answer.
 pub fn ensure_topics(
     brokers: &str,
     properties: &BTreeMap<String, String>,
@@ -80,11 +89,13 @@ pub fn ensure_topics(
         .request_timeout(Some(CREATE_PAUSE));
     let results = block_on(client.create_topics(&wanted, &options)).map_err(failed)?;
     let ensured = results.into_iter().map(|result| match result {
-        Ok(name) => Ok(Ensured { name, created: true }),
-        Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(Ensured { name, created: false }),
-        Err((name, code)) => Err(StreamError::kafka(WHAT, format!("{name}: {code}"))),
+        Ok(name) => Ensured { name, outcome: Outcome::Created },
+        Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => {
+            Ensured { name, outcome: Outcome::Present }
+        }
+        Err((name, code)) => Ensured { name, outcome: Outcome::Refused(code.to_string()) },
     });
-    ensured.collect()
+    Ok(ensured.collect())
 }
 
 /// Looks at a topic.

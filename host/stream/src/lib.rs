@@ -26,6 +26,7 @@ mod shared;
 mod status;
 mod ticket;
 mod topic_id;
+pub mod topics;
 mod watch;
 
 pub use config::{FirstSight, StreamConfig};

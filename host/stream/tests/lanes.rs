@@ -10,4 +10,5 @@ mod lanes {
     mod sharing;
     mod starting;
     mod stopping;
+    mod topics;
 }

@@ -7,8 +7,10 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use tollgate_tests::generator::market::Rates;
 use tollgate_tests::harness::host::workspace;
 use tollgate_tests::servers::{BROKERS_ENV, POSTGRES_ENV, Servers};
+use tollgate_tests::whole::{closed_loop, foreground};
 use tollgate_tests::{bench, demo, up};
 
 /// Runs tollgate from outside.
@@ -28,15 +30,43 @@ enum Task {
     /// All tests against real servers
     Test { filter: Vec<String> },
     /// Real servers in the foreground
-    Up,
+    Up {
+        #[arg(long)]
+        with_flink: bool,
+        #[arg(long)]
+        rate: u32,
+        #[arg(long)]
+        window_s: u32,
+    },
     /// Events for the servers of `up`
     Produce {
         #[arg(long)]
         rate: u32,
         #[arg(long)]
+        campaign_rate: Option<u32>,
+        #[arg(long)]
+        conversion_rate: Option<u32>,
+        #[arg(long)]
+        compensations: bool,
+        #[arg(long)]
         seconds: u32,
         #[arg(long)]
         brokers: Option<String>,
+    },
+    /// The whole system, audited
+    Loop {
+        #[arg(long)]
+        minutes: u32,
+        #[arg(long)]
+        rate: u32,
+        #[arg(long)]
+        window_s: u32,
+        #[arg(long)]
+        seed: u64,
+        #[arg(long)]
+        chaos: bool,
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
     /// Figures
     Bench {
@@ -68,9 +98,19 @@ fn run(task: Task) -> Result<bool> {
             demo::run(&demo::Options { seconds, rate, json, plain })
         }
         Task::Test { filter } => test(&filter),
-        Task::Up => up::up().map(|()| true),
-        Task::Produce { rate, seconds, brokers } => {
-            up::produce_events(rate, seconds, brokers).map(|()| true)
+        Task::Up { with_flink: true, rate, window_s } => {
+            foreground::run(rate, window_s).map(|()| true)
+        }
+        Task::Up { .. } => up::up().map(|()| true),
+        Task::Produce { rate, campaign_rate, conversion_rate, compensations, seconds, brokers } => {
+            let mut rates = Rates::of_ads(rate);
+            rates.campaigns = campaign_rate.unwrap_or(rates.campaigns);
+            rates.conversions = conversion_rate.unwrap_or(rates.conversions);
+            let production = up::Production { rates, seconds, compensations };
+            up::produce_events(production, brokers).map(|()| true)
+        }
+        Task::Loop { minutes, rate, window_s, seed, chaos, json } => {
+            closed_loop::run(&closed_loop::Options { minutes, rate, window_s, chaos, seed, json })
         }
         Task::Bench { json, quick, only } => {
             bench::run(&bench::Options { json, quick, only }).map(|()| true)

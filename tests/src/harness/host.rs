@@ -387,6 +387,12 @@ impl Host {
         })
     }
 
+    /// Where the admin listener answers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Code and body of an answer of the admin listener.
     ///
     /// # Errors

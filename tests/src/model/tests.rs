@@ -88,7 +88,7 @@ fn traffic_is_what_it_says() {
         let fate = fate(event.payload.as_deref());
         match event.kind {
             Kind::Impression | Kind::Conversion => assert_eq!(fate, Fate::Skipped),
-            Kind::Compensation => panic!("the topic of clicks has clicks"),
+            Kind::Compensation | Kind::Campaign => panic!("the topic of clicks has clicks"),
             Kind::Poison(class) => assert_eq!(fate, Fate::Dead(class.code())),
             Kind::Click(at) => {
                 let Fate::Charged(charge) = fate else { panic!("{fate:?}") };

@@ -35,22 +35,6 @@ pub struct Kafka {
     folder: Folder,
 }
 
-/// A topic as the customer's specification has it.
-#[derive(Clone, Copy, Debug)]
-pub struct TopicSpec {
-    pub name: &'static str,
-    pub partitions: i32,
-    pub retention_days: u32,
-}
-
-/// The four topics.
-pub const TOPICS: [TopicSpec; 4] = [
-    TopicSpec { name: "campaign-events", partitions: 4, retention_days: 7 },
-    TopicSpec { name: "ad-events", partitions: 8, retention_days: 7 },
-    TopicSpec { name: "conversion-events", partitions: 4, retention_days: 3 },
-    TopicSpec { name: "compensation-events", partitions: 4, retention_days: 3 },
-];
-
 impl Kafka {
     /// # Errors
     /// Java or Kafka's jars are missing, or the broker does not come up.
@@ -128,16 +112,6 @@ pub fn create_topic(brokers: &str, name: &str, partitions: i32, retention_days: 
         let led = parts.iter().filter(|part| part.leader() >= 0).count();
         (led == usize::try_from(partitions).unwrap_or(0)).then_some(())
     })
-}
-
-/// Creates the four topics of the specification.
-///
-/// # Errors
-/// As `create_topic`.
-pub fn create_topics(brokers: &str) -> Result<()> {
-    TOPICS
-        .iter()
-        .try_for_each(|spec| create_topic(brokers, spec.name, spec.partitions, spec.retention_days))
 }
 
 /// Number of partitions and `retention.ms` of a topic.

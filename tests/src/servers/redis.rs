@@ -11,19 +11,36 @@ use super::free_port;
 use super::process::{Launch, Process};
 use crate::wait::wait_until;
 
-/// A running server without persistence.
+/// A running server.
 pub struct Redis {
     server: Process,
     port: u16,
     folder: Folder,
+    /// Whether it writes down what it answers, so that a restart loses nothing.
+    is_durable: bool,
 }
 
 impl Redis {
+    /// Without persistence.
+    ///
     /// # Errors
     /// Redis is not installed or does not come up.
     pub fn start() -> Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// With an append-only file.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn durable() -> Result<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(is_durable: bool) -> Result<Self> {
         let (folder, port) = (Folder::new("redis")?, free_port()?);
-        let redis = Self { server: launch(&folder, port)?, port, folder };
+        let server = launch(&folder, port, is_durable)?;
+        let redis = Self { server, port, folder, is_durable };
         redis.wait_ready()?;
         Ok(redis)
     }
@@ -78,13 +95,45 @@ impl Redis {
         self.server.kill();
     }
 
-    /// Starts it again, empty, on the same port.
+    /// Keys that begin with `prefix`.
+    ///
+    /// # Errors
+    /// As `command`.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        self.list("return table.concat(redis.call('KEYS', ARGV[1]), '\\n')", &format!("{prefix}*"))
+    }
+
+    /// Members and scores of a sorted set, one after the other, by score.
+    ///
+    /// # Errors
+    /// As `command`.
+    pub fn ranked(&self, key: &str) -> Result<Vec<String>> {
+        let script =
+            "return table.concat(redis.call('ZRANGE', ARGV[1], 0, -1, 'WITHSCORES'), '\\n')";
+        self.list(script, key)
+    }
+
+    /// Names and values of a hash, one after the other.
+    ///
+    /// # Errors
+    /// As `command`.
+    pub fn hash(&self, key: &str) -> Result<Vec<String>> {
+        self.list("return table.concat(redis.call('HGETALL', ARGV[1]), '\\n')", key)
+    }
+
+    /// The lines of a script's answer.
+    fn list(&self, script: &str, argument: &str) -> Result<Vec<String>> {
+        let answer = self.command(&["EVAL", script, "0", argument])?.unwrap_or_default();
+        Ok(answer.lines().map(str::to_owned).collect())
+    }
+
+    /// Starts it again on the same port: empty, or as it was when it is durable.
     ///
     /// # Errors
     /// As `start`.
     pub fn restart(&mut self) -> Result<()> {
         self.server.kill();
-        self.server = launch(&self.folder, self.port)?;
+        self.server = launch(&self.folder, self.port, self.is_durable)?;
         self.wait_ready()
     }
 
@@ -94,10 +143,10 @@ impl Redis {
     }
 }
 
-fn launch(folder: &Folder, port: u16) -> Result<Process> {
+fn launch(folder: &Folder, port: u16, is_durable: bool) -> Result<Process> {
     Launch::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--save", "", "--appendonly", "no"])
+        .args(["--save", "", "--appendonly", if is_durable { "yes" } else { "no" }])
         .folder(folder.path())
         .log(&folder.file("server.log"))?
         .start()

@@ -19,7 +19,7 @@ const SHOWN_MAX: usize = 200;
 ///
 /// # Errors
 /// There is no free port.
-pub(super) fn serve(slack: Slack, mailbox: Mailbox) -> Result<Http> {
+pub(crate) fn serve(slack: Slack, mailbox: Mailbox) -> Result<Http> {
     let sources = Arc::new((slack, mailbox));
     Http::serve(move |request| {
         let sources = Arc::clone(&sources);

@@ -22,5 +22,6 @@ mod replays;
 mod rules;
 mod servers;
 mod standins;
+mod topics;
 mod trials;
 mod watch;

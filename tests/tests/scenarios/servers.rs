@@ -1,23 +1,8 @@
 //! The servers of the suite come up, answer, and are gone afterwards.
 
-use tollgate_tests::servers::kafka::{TOPICS, create_topics, delete_topic};
+use tollgate_tests::servers::Servers;
 use tollgate_tests::servers::postgres::create_database;
 use tollgate_tests::servers::redis::Redis;
-use tollgate_tests::servers::{Servers, kafka};
-
-#[test]
-fn kafka_has_the_topics_of_the_specification() {
-    let servers = Servers::shared().unwrap();
-    for topic in TOPICS {
-        drop(delete_topic(&servers.brokers, topic.name));
-    }
-    create_topics(&servers.brokers).unwrap();
-    let shapes: Vec<_> =
-        TOPICS.iter().map(|topic| kafka::describe(&servers.brokers, topic.name).unwrap()).collect();
-    let week_ms = (7 * 24 * 3_600_000).to_string();
-    let days3_ms = (3 * 24 * 3_600_000).to_string();
-    assert_eq!(shapes, [(4, week_ms.clone()), (8, week_ms), (4, days3_ms.clone()), (4, days3_ms)]);
-}
 
 #[test]
 fn postgres_makes_empty_databases() {

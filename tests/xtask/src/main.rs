@@ -25,6 +25,12 @@ struct Arguments {
     task: Task,
 }
 
+/// What `up` starts besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum With {
+    Flink,
+}
+
 #[derive(Subcommand)]
 enum Task {
     /// Show clicks becoming exact money: everything embedded, nothing to install but a compiler for rules
@@ -48,17 +54,58 @@ enum Task {
         filter: Vec<String>,
     },
     /// Start real Kafka, Postgres and Redis in the foreground, with campaigns, and a page that shows the messages
-    Up,
-    /// Send events to the servers of `up`
+    Up {
+        /// The whole system: Flink with its statements, the host, and a shop that is open until Ctrl-C
+        #[arg(long, value_enum)]
+        with: Option<With>,
+        /// Events of `ad-events` a second, with Flink
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Length of the windows of duplicates and performance, with Flink; the design's are 300
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=500))]
+        window_s: u32,
+    },
+    /// Send a shop's events to the servers of `up`: campaigns, impressions, clicks, duplicates, conversions
     Produce {
-        /// Events a second
+        /// Events of `ad-events` a second; the design's rate is 1,000
         #[arg(long, default_value_t = 500)]
         rate: u32,
+        /// Events of `campaign-events` a second; otherwise a twentieth of the rate
+        #[arg(long)]
+        campaign_rate: Option<u32>,
+        /// Events of `conversion-events` a second; otherwise a tenth of the rate
+        #[arg(long)]
+        conversion_rate: Option<u32>,
+        /// Send the compensations for duplicates, too, which Flink finds when it runs
+        #[arg(long)]
+        compensations: bool,
         #[arg(long, default_value_t = 30)]
         seconds: u32,
         /// Address of Kafka when it is not the one of `up`
         #[arg(long)]
         brokers: Option<String>,
+    },
+    /// Run the whole system with Flink for some minutes: duplicates are found and refunded, a budget is used up, the
+    /// ranking hears of it; then everything is audited against what the generator knows
+    Loop {
+        /// How long the shop has visitors
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+        /// Events of `ad-events` a second; other topics in the design's proportions
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Length of the windows of duplicates and performance; the design's are 300
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(10..=500))]
+        window_s: u32,
+        /// Kill Flink, the host and Redis meanwhile
+        #[arg(long)]
+        chaos: bool,
+        /// Another seed makes another story
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Write the figures to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
     /// Build the rules into WASM modules
     Rules,
@@ -119,11 +166,22 @@ fn run(task: &Task) -> Result<()> {
             prepare(&root, &steps, &[])?;
             suite(&root, task)
         }
-        Task::Test { .. } | Task::Up | Task::Bench { .. } => {
-            prepare(&root, &steps, &[Need::Kafka, Need::Postgres, Need::Redis, Need::Mail])?;
+        Task::Test { .. } | Task::Up { .. } | Task::Loop { .. } | Task::Bench { .. } => {
+            let mut needs = vec![Need::Kafka, Need::Postgres, Need::Redis, Need::Mail];
+            let tests = matches!(task, Task::Test { filter } if wants_flink(filter));
+            if tests || matches!(task, Task::Loop { .. } | Task::Up { with: Some(With::Flink), .. }) {
+                needs.push(Need::Flink);
+            }
+            prepare(&root, &steps, &needs)?;
             suite(&root, task)
         }
     }
+}
+
+/// Whether tests of statements are among those with one of these in their names.
+fn wants_flink(filter: &[String]) -> bool {
+    filter.is_empty()
+        || filter.iter().any(|part| "statements".contains(part) || part.contains("statements"))
 }
 
 fn prepare(root: &Path, steps: &Steps, needs: &[Need]) -> Result<()> {
@@ -155,9 +213,15 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
         Task::Test { filter } => {
             command.arg("test").args(filter);
         }
-        Task::Produce { rate, seconds, brokers } => {
+        Task::Produce { rate, campaign_rate, conversion_rate, compensations, seconds, brokers } => {
             let (rate, seconds) = (rate.to_string(), seconds.to_string());
             command.args(["produce", "--rate", &rate, "--seconds", &seconds]);
+            let rates =
+                [("--campaign-rate", campaign_rate), ("--conversion-rate", conversion_rate)];
+            for (name, rate) in rates {
+                command.args(rate.iter().flat_map(|rate| [name.to_owned(), rate.to_string()]));
+            }
+            command.args(compensations.then_some("--compensations"));
             command.args(brokers.iter().flat_map(|address| ["--brokers", address]));
         }
         Task::Bench { json, quick, only } => {
@@ -165,8 +229,15 @@ fn suite(root: &Path, task: &Task) -> Result<()> {
             command.args(quick.then_some("--quick"));
             command.args(only.iter().flat_map(|part| ["--only", part]));
         }
-        Task::Up => {
-            command.arg("up");
+        Task::Up { with, rate, window_s } => {
+            command.args(["up", "--rate", &rate.to_string(), "--window-s", &window_s.to_string()]);
+            command.args((*with == Some(With::Flink)).then_some("--with-flink"));
+        }
+        Task::Loop { minutes, rate, window_s, chaos, seed, json } => {
+            command.args(["loop", "--minutes", &minutes.to_string(), "--rate", &rate.to_string()]);
+            command.args(["--window-s", &window_s.to_string(), "--seed", &seed.to_string()]);
+            command.args(chaos.then_some("--chaos"));
+            command.args(json.iter().flat_map(|path| [Path::new("--json"), path]));
         }
         Task::Rules | Task::Check | Task::Fuzz { .. } => return Ok(()),
     }

@@ -1,5 +1,7 @@
 //! Finds the servers that tests need, or installs them.
 
+mod flink;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ pub(crate) enum Need {
     Postgres,
     Redis,
     Mail,
+    /// With the statements' extension.
+    Flink,
 }
 
 /// Makes sure that everything needed is there.
@@ -42,6 +46,13 @@ pub(crate) fn ensure(root: &Path, steps: &Steps, needs: &[Need]) -> Result<()> {
             Need::Redis => packages.extend(missing("redis-server", "redis-server")),
             Need::Mail if mail_is_there(root) || make_mail(root, steps)? => {}
             Need::Mail => packages.push("python3-aiosmtpd"),
+            Need::Flink => {
+                packages.extend(missing("java", "default-jre-headless"));
+                if flink::is_missing(root) {
+                    packages.extend(missing("javac", "default-jdk-headless"));
+                    packages.extend(missing("mvn", "maven"));
+                }
+            }
         }
     }
     if !packages.is_empty() {
@@ -49,6 +60,9 @@ pub(crate) fn ensure(root: &Path, steps: &Steps, needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Kafka) && !kafka_is_there(root) {
         fetch_kafka(root, steps)?;
+    }
+    if needs.contains(&Need::Flink) {
+        flink::make(root, steps)?;
     }
     Ok(())
 }

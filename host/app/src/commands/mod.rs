@@ -11,6 +11,7 @@ mod partition;
 mod rule;
 mod run;
 mod statement;
+mod topics;
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(arguments) => run::execute(&arguments),
         Command::Check(arguments) => check::execute(&arguments),
         Command::Migrate(common) => migrate::execute(&common),
+        Command::Topics(command) => topics::execute(&command),
         Command::Audit(arguments) => audit::execute(&arguments),
         Command::Partition(command) => partition::execute(&command),
         Command::Outbox(command) => outbox::execute(&command),

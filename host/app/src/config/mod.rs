@@ -6,6 +6,7 @@ mod notify;
 mod rules;
 mod schema;
 mod secret;
+mod topics;
 mod validate;
 mod watch;
 
@@ -22,6 +23,7 @@ pub use notify::{
 pub use rules::{InterpretedWorld, RuleSource, Rules, Signatures};
 pub use schema::json_schema;
 pub use secret::{masked_path, masked_property, masked_url};
+pub use topics::{Topic, Topics};
 pub use watch::{Audit, Duplicates};
 
 /// The file of defaults, which documents every key.
@@ -32,6 +34,7 @@ pub const DEFAULTS: &str = include_str!("../../../../config/default.toml");
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub kafka: Kafka,
+    pub topics: Topics,
     pub decode: Decode,
     pub ledger: Ledger,
     pub history: History,

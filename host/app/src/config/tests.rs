@@ -34,6 +34,44 @@ fn defaults_are_the_customers_values() {
 }
 
 #[test]
+fn topics_are_the_customers_design() {
+    let shapes = |config: Config| -> Vec<_> {
+        let specs = config.topic_specs().into_iter();
+        specs.map(|spec| (spec.name, spec.partitions, spec.retention_ms.unwrap_or(0))).collect()
+    };
+    let expected = [
+        ("campaign-events", 4, 7),
+        ("ad-events", 8, 7),
+        ("conversion-events", 4, 3),
+        ("compensation-events", 4, 3),
+        ("ad-events.dlq", 1, 7),
+        ("compensation-events.dlq", 1, 7),
+        ("campaign-events.unusable", 1, 7),
+        ("ad-events.unusable", 1, 7),
+        ("conversion-events.unusable", 1, 7),
+    ];
+    let expected = expected.map(|(name, partitions, days): (&str, i32, i64)| {
+        (name.to_owned(), partitions, days * 86_400_000)
+    });
+    assert_eq!(shapes(load("", &[]).unwrap()), expected);
+    let file = "[kafka]\ntopic = \"clicks\"\n[campaign_events]\ntopic = \"\"\n[dead_letters]\npublish = false\n\
+                [topics.ad_events]\nretention_days = -1";
+    let named: Vec<_> = shapes(load(file, &[]).unwrap());
+    assert_eq!(named[0], ("clicks".to_owned(), 8, -1));
+    assert_eq!(named.len(), 5);
+    check_error(
+        "[topics]\nreplication = 0\nconversion_topic = \" \"\n[topics.ad_events]\npartitions = 0",
+        &[("TOLLGATE__TOPICS__DEAD_LETTERS__RETENTION_DAYS", "-2")],
+        &[
+            "topics.replication (from FILE): is 0, allowed is -1, or 1 to 100",
+            "topics.conversion_topic (from FILE): must not be empty",
+            "topics.ad_events.partitions (from FILE): is 0, allowed is 1 to 10000",
+            "topics.dead_letters.retention_days",
+        ],
+    );
+}
+
+#[test]
 fn environment_wins_over_file_and_file_over_default() {
     let file = "[kafka]\ntopic = \"from-file\"\nlanes = 5\n[rules.threshold]\nwarn_at = \"0.70\"";
     let environment = [

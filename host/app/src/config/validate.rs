@@ -12,6 +12,7 @@ use crate::rules::signatures::is_public_key;
 pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
     ranges(config, errors);
     texts(config, errors);
+    topics(config, errors);
     notify(config, errors);
     for property in tollgate_stream::check_properties(&config.kafka.properties) {
         errors.add(&format!("kafka.properties.{}", property.name), property.reason);
@@ -87,6 +88,23 @@ fn ranges(config: &Config, errors: &mut ConfigErrors) {
     range("slack.digest_max", slack.digest_max.into(), 1, 24);
 }
 
+fn topics(config: &Config, errors: &mut ConfigErrors) {
+    for (name, topic) in config.topics.designed() {
+        let mut range = |key: &str, value: i32, lowest: i32, highest: i32| {
+            if !(lowest..=highest).contains(&value) {
+                let sentence = format!("is {value}, allowed is {lowest} to {highest}");
+                errors.add(&format!("topics.{name}.{key}"), sentence);
+            }
+        };
+        range("partitions", topic.partitions, 1, 10_000);
+        range("retention_days", topic.retention_days, -1, 36_500);
+    }
+    let copies = config.topics.replication;
+    if copies != -1 && !(1..=100).contains(&copies) {
+        errors.add("topics.replication", format!("is {copies}, allowed is -1, or 1 to 100"));
+    }
+}
+
 /// Routes and addresses. An address itself is checked where the channel is made.
 fn notify(config: &Config, errors: &mut ConfigErrors) {
     if Zone::new(&config.notify.zone).is_err() {
@@ -127,6 +145,7 @@ fn texts(config: &Config, errors: &mut ConfigErrors) {
         ("kafka.brokers", &config.kafka.brokers),
         ("kafka.topic", &config.kafka.topic),
         ("kafka.group", &config.kafka.group),
+        ("topics.conversion_topic", &config.topics.conversion_topic),
         ("compensation.topic", &config.compensation.topic),
         ("compensation.group", &config.compensation.group),
         ("dead_letters.topic_suffix", &config.dead_letters.topic_suffix),

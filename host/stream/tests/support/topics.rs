@@ -12,7 +12,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tollgate_stream::admin::{TopicSpec, describe, ensure_topics};
+use tollgate_stream::admin::{Outcome, TopicSpec, describe, ensure_topics};
 
 use super::until;
 
@@ -49,7 +49,7 @@ impl Topic {
             ensure_topics(&self.brokers, &BTreeMap::new(), std::slice::from_ref(&spec))
                 .unwrap()
                 .iter()
-                .all(|ensured| ensured.created)
+                .all(|ensured| ensured.outcome == Outcome::Created)
         });
         until("the topic is led", || describe(&self.brokers, &BTreeMap::new(), &self.name).is_ok());
     }

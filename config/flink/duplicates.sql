@@ -1,0 +1,82 @@
+-- Clicks of ad-events -> compensation-events, one event per device, ad and window that has duplicates.
+SET 'pipeline.name' = 'tollgate-duplicates';
+SET 'execution.checkpointing.dir' = '${CHECKPOINT_DIR}/duplicates';
+SET 'table.exec.state.ttl' = '0';
+
+CREATE TEMPORARY TABLE compensation_events (
+  `timestamp` STRING,
+  advertiser_id STRING,
+  campaign_id STRING,
+  ad_id STRING,
+  device_id STRING,
+  duplicate_click_count BIGINT,
+  refund_amount DECIMAL(38, 6),
+  original_click_timestamps ARRAY<STRING>,
+  detection_window STRING,
+  reason STRING,
+  compensation_type STRING
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '${COMPENSATION_EVENTS_TOPIC}',
+  'properties.bootstrap.servers' = '${KAFKA_BROKERS}',
+  'properties.security.protocol' = '${KAFKA_SECURITY_PROTOCOL}',
+  'properties.sasl.mechanism' = '${KAFKA_SASL_MECHANISM}',
+  'properties.sasl.jaas.config' = '${KAFKA_SASL_JAAS_CONFIG}',
+  -- An event is readable when the checkpoint behind it stands.
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = '${DUPLICATES_TRANSACTIONAL_ID}',
+  -- The greatest that a broker allows as it comes.
+  'properties.transaction.timeout.ms' = '900000',
+  'key.format' = 'raw',
+  'key.fields' = 'advertiser_id',
+  'value.format' = 'json',
+  'value.json.encode.decimal-as-plain-number' = 'true'
+);
+
+-- The clicks that the host charges. `place` orders the clicks of a device on an ad: by time, then as they stand in the log;
+-- behind it follows the timestamp as it was written, by which the host finds the charge.
+CREATE TEMPORARY VIEW charged_clicks AS
+SELECT
+  advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts,
+  COALESCE(TRY_CAST(actual_price AS DECIMAL(18, 6)), TRY_CAST(bid_price AS DECIMAL(18, 6)), 0) AS price,
+  CAST(occurred_at AS STRING) || LPAD(CAST(`partition` AS STRING), 5, '0') || LPAD(CAST(`offset` AS STRING), 19, '0') AS place
+FROM ad_events /*+ OPTIONS('properties.group.id' = '${DUPLICATES_GROUP}') */
+WHERE event_type = 'CLICK' AND occurred_at IS NOT NULL
+  AND advertiser_id <> '' AND campaign_id <> '' AND ad_id <> '' AND device_id <> '';
+
+-- Of each click the first one of its device on its ad within the time before it: itself, when it is wanted. The range slides
+-- with each click, so there is no edge that a duplicate could fall over.
+CREATE TEMPORARY VIEW repeats AS
+SELECT *, MIN(place || `timestamp`) OVER (
+  PARTITION BY advertiser_id, campaign_id, ad_id, device_id ORDER BY ts
+  RANGE BETWEEN INTERVAL '${DUPLICATE_RANGE}' HOUR TO SECOND(3) PRECEDING AND CURRENT ROW
+) AS first_place
+FROM charged_clicks;
+
+CREATE TEMPORARY VIEW duplicates AS
+SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, price, place, first_place
+FROM repeats
+WHERE place || `timestamp` > first_place;
+
+-- The host reads ${DUPLICATES_PER_EVENT_MAX} duplicates and their first click in one event; who clicks more in a window makes more events.
+CREATE TEMPORARY VIEW numbered AS
+SELECT * FROM (
+  SELECT *, ROW_NUMBER() OVER (
+    PARTITION BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id ORDER BY place
+  ) AS nth
+  FROM TABLE(TUMBLE(TABLE duplicates, DESCRIPTOR(ts), INTERVAL '${DUPLICATES_WINDOW}' HOUR TO SECOND))
+)
+WHERE nth <= 1000000;
+
+INSERT INTO compensation_events
+SELECT
+  DATE_FORMAT(window_end, 'yyyy-MM-dd''T''HH:mm:ss''Z'''),
+  advertiser_id, campaign_id, ad_id, device_id,
+  COUNT(*) + 1,
+  SUM(price),
+  ARRAY_CONCAT(ARRAY[SUBSTRING(MIN(first_place), 51)], ARRAY_AGG(`timestamp`)),
+  '${DETECTION_WINDOW}',
+  'DUPLICATE_CLICK_DETECTED',
+  'BALANCE_REFUND'
+FROM numbered
+GROUP BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id, (nth - 1) / ${DUPLICATES_PER_EVENT_MAX};

@@ -1,0 +1,124 @@
+package tollgate.flink;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.ReadableConfig;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.catalog.Column;
+import org.apache.flink.table.catalog.ResolvedSchema;
+import org.apache.flink.table.catalog.UniqueConstraint;
+import org.apache.flink.table.connector.sink.DynamicTableSink;
+import org.apache.flink.table.factories.DynamicTableSinkFactory;
+import org.apache.flink.table.factories.FactoryUtil;
+import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.LogicalTypeFamily;
+
+/** Tables {@code 'connector' = 'redis'}: rows become members of sorted sets (ZADD) or hashes (HSET). */
+public final class RedisTableFactory implements DynamicTableSinkFactory {
+    @Override
+    public String factoryIdentifier() {
+        return "redis";
+    }
+
+    @Override
+    public Set<ConfigOption<?>> requiredOptions() {
+        return Set.of(RedisOptions.URL, RedisOptions.COMMAND, RedisOptions.KEY);
+    }
+
+    @Override
+    public Set<ConfigOption<?>> optionalOptions() {
+        return Set.of(
+                RedisOptions.USERNAME, RedisOptions.PASSWORD, RedisOptions.MEMBER, RedisOptions.SCORE, RedisOptions.NEWEST_BY,
+                RedisOptions.TTL, RedisOptions.BATCH_ROWS, RedisOptions.BATCH_INTERVAL, RedisOptions.RETRIES,
+                RedisOptions.BACKOFF, RedisOptions.TIMEOUT, FactoryUtil.SINK_PARALLELISM);
+    }
+
+    @Override
+    public DynamicTableSink createDynamicTableSink(Context context) {
+        FactoryUtil.TableFactoryHelper helper = FactoryUtil.createTableFactoryHelper(this, context);
+        helper.validate();
+        ReadableConfig options = helper.getOptions();
+        ResolvedSchema schema = context.getCatalogTable().getResolvedSchema();
+        Long ttlMs = options.getOptional(RedisOptions.TTL).map(RedisTableFactory::ttlMs).orElse(null);
+        Integer parallelism = options.getOptional(FactoryUtil.SINK_PARALLELISM).orElse(null);
+        return new RedisTableSink(mapper(options, schema), RedisOptions.server(options), ttlMs, parallelism);
+    }
+
+    private static long ttlMs(Duration ttl) {
+        return RedisOptions.positiveMs(RedisOptions.TTL, ttl);
+    }
+
+    /** Checks what concerns the rows. */
+    static RowMapper mapper(ReadableConfig options, ResolvedSchema schema) {
+        List<String> names = schema.getColumnNames();
+        List<LogicalType> types = schema.getColumns().stream().map(Column::getDataType).map(type -> type.getLogicalType()).toList();
+        List<String> primary = schema.getPrimaryKey().map(UniqueConstraint::getColumns).orElse(List.of());
+        Template key = template(RedisOptions.KEY, options.get(RedisOptions.KEY), names, primary);
+        String command = options.get(RedisOptions.COMMAND).toUpperCase(Locale.ROOT);
+        switch (command) {
+            case "ZADD" -> {
+                refuse(options, command, RedisOptions.NEWEST_BY, RedisOptions.TTL);
+                Template member = template(RedisOptions.MEMBER, required(options, command, RedisOptions.MEMBER), names, primary);
+                int score = column(RedisOptions.SCORE, required(options, command, RedisOptions.SCORE), names);
+                if (!types.get(score).is(LogicalTypeFamily.NUMERIC) || types.get(score).isNullable()) {
+                    throw new ValidationException("'score' is the column '" + names.get(score) + "' of type " + types.get(score)
+                            + "; a score is a number NOT NULL");
+                }
+                return RowMapper.ofMembers(names, types, key, member, score);
+            }
+            case "HSET" -> {
+                refuse(options, command, RedisOptions.MEMBER, RedisOptions.SCORE);
+                int version = options.getOptional(RedisOptions.NEWEST_BY).map(name -> version(name, names, types)).orElse(-1);
+                return RowMapper.ofHashes(names, types, key, version);
+            }
+            default -> throw new ValidationException("'command' is '" + command + "'; there are ZADD and HSET");
+        }
+    }
+
+    /** Deletions carry nothing but the primary key, so that is what key and member are made of. */
+    private static Template template(ConfigOption<String> option, String text, List<String> names, List<String> primary) {
+        Template template = Template.parse(option.key(), text, names);
+        if (primary.isEmpty()) {
+            throw new ValidationException("the table has no primary key; declare PRIMARY KEY (...) NOT ENFORCED with the columns of 'key' and 'member'");
+        }
+        for (int column : template.columns()) {
+            if (!primary.contains(names.get(column))) {
+                throw new ValidationException("'" + option.key() + "' names the column '" + names.get(column)
+                        + "', which is not part of the primary key " + primary);
+            }
+        }
+        return template;
+    }
+
+    private static int version(String name, List<String> names, List<LogicalType> types) {
+        int column = column(RedisOptions.NEWEST_BY, name, names);
+        if (!types.get(column).is(LogicalTypeFamily.TIMESTAMP)) {
+            throw new ValidationException("'newest-by' is the column '" + name + "' of type " + types.get(column) + "; it has to be a timestamp");
+        }
+        return column;
+    }
+
+    private static int column(ConfigOption<String> option, String name, List<String> names) {
+        int column = names.indexOf(name);
+        if (column < 0) {
+            throw new ValidationException("'" + option.key() + "' names the column '" + name + "', and the table has " + names);
+        }
+        return column;
+    }
+
+    private static String required(ReadableConfig options, String command, ConfigOption<String> option) {
+        return options.getOptional(option)
+                .orElseThrow(() -> new ValidationException("'command' = '" + command + "' needs '" + option.key() + "': " + option.description()));
+    }
+
+    private static void refuse(ReadableConfig options, String command, ConfigOption<?>... others) {
+        for (ConfigOption<?> option : others) {
+            if (options.getOptional(option).isPresent()) {
+                throw new ValidationException("'" + option.key() + "' means nothing to 'command' = '" + command + "'; leave it out");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+-- The topics, as every statement reads them. Run before a statement, in the same session.
+-- Whatever is no number stays text until a statement reads it, so that no value of an event can stop a job.
+
+SET 'table.local-time-zone' = 'UTC';
+SET 'parallelism.default' = '${PARALLELISM}';
+-- A partition that is silent must not hold up the windows of all others.
+SET 'table.exec.source.idle-timeout' = '${IDLE_TIMEOUT_S} s';
+SET 'execution.checkpointing.interval' = '${CHECKPOINT_INTERVAL_MS} ms';
+SET 'execution.checkpointing.mode' = 'EXACTLY_ONCE';
+-- A checkpoint outlives its job, so that the next one can go on there.
+SET 'execution.checkpointing.externalized-checkpoint-retention' = 'RETAIN_ON_CANCELLATION';
+-- Servers that are away for a while cost attempts, not the job.
+SET 'restart-strategy.type' = 'exponential-delay';
+SET 'restart-strategy.exponential-delay.initial-backoff' = '1 s';
+SET 'restart-strategy.exponential-delay.max-backoff' = '1 min';
+
+CREATE TEMPORARY SYSTEM FUNCTION EVENT_TIME AS 'tollgate.flink.EventTime';
+
+-- What all events have. An event whose time cannot be used gets the beginning of time, which moves no watermark, and no
+-- statement reads it; unusable.sql says what became of it.
+CREATE TEMPORARY TABLE events (
+  `timestamp` STRING,
+  `partition` INT METADATA VIRTUAL,
+  `offset` BIGINT METADATA VIRTUAL,
+  record_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  -- UTC, with microseconds
+  occurred_at AS EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}),
+  ts AS COALESCE(
+    CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
+    TIMESTAMP '1970-01-01 00:00:00'),
+  WATERMARK FOR ts AS ts - INTERVAL '${OUT_OF_ORDER_S}' SECOND(3)
+) WITH (
+  'connector' = 'kafka',
+  'properties.bootstrap.servers' = '${KAFKA_BROKERS}',
+  'properties.security.protocol' = '${KAFKA_SECURITY_PROTOCOL}',
+  'properties.sasl.mechanism' = '${KAFKA_SASL_MECHANISM}',
+  'properties.sasl.jaas.config' = '${KAFKA_SASL_JAAS_CONFIG}',
+  -- Without a checkpoint a statement reads its topics again from the beginning; its results stay the same.
+  'scan.startup.mode' = 'earliest-offset',
+  'format' = 'json',
+  'json.ignore-parse-errors' = 'true'
+);
+
+CREATE TEMPORARY TABLE ad_events (
+  event_type STRING,
+  device_id STRING,
+  session_id STRING,
+  ad_id STRING,
+  campaign_id STRING,
+  advertiser_id STRING,
+  product_id STRING,
+  placement STRING,
+  bid_price STRING,
+  actual_price STRING,
+  search_term STRING,
+  category STRING,
+  revenue_amount STRING,
+  order_id STRING
+) WITH ('topic' = '${AD_EVENTS_TOPIC}') LIKE events;
+
+CREATE TEMPORARY TABLE conversion_events (
+  device_id STRING,
+  session_id STRING,
+  order_id STRING,
+  product_id STRING,
+  revenue_amount STRING,
+  conversion_type STRING,
+  attribution_window STRING,
+  referrer_url STRING
+) WITH ('topic' = '${CONVERSION_EVENTS_TOPIC}') LIKE events;
+
+-- The time of a campaign event is when it comes into force, while the watermark goes by when events were written: so an
+-- event that is written today about next week is not late next week, and moves nothing until then.
+CREATE TEMPORARY TABLE campaign_events (
+  event_type STRING,
+  campaign_id STRING,
+  advertiser_id STRING,
+  product_id STRING,
+  placement STRING,
+  category STRING,
+  bid_price STRING,
+  daily_budget STRING,
+  status STRING,
+  approval_status STRING,
+  effective_from STRING,
+  rtb_impact STRING,
+  `partition` INT METADATA VIRTUAL,
+  `offset` BIGINT METADATA VIRTUAL,
+  record_at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  occurred_at AS EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}),
+  in_force_at AS GREATEST(
+    COALESCE(
+      CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
+      TIMESTAMP '1970-01-01 00:00:00'),
+    COALESCE(CAST(EVENT_TIME(effective_from) AS TIMESTAMP(3)), TIMESTAMP '1970-01-01 00:00:00')),
+  WATERMARK FOR in_force_at AS COALESCE(
+    CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
+    TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '${OUT_OF_ORDER_S}' SECOND(3)
+) WITH ('topic' = '${CAMPAIGN_EVENTS_TOPIC}') LIKE events (EXCLUDING ALL INCLUDING OPTIONS);

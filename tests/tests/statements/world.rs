@@ -1,0 +1,295 @@
+//! Servers, events and readers of what the statements have written.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, Row};
+use tollgate_tests::harness::topic::Sender;
+use tollgate_tests::servers::Servers;
+use tollgate_tests::servers::flink::statements::{Parameters, Statement, attribution_table};
+use tollgate_tests::servers::flink::{Flink, Size};
+use tollgate_tests::servers::kafka::create_topic;
+use tollgate_tests::servers::postgres::create_database;
+use tollgate_tests::servers::redis::Redis;
+use tollgate_tests::wait::wait_until;
+
+/// 2024-01-15T10:30:00Z, at which the customer's examples begin.
+pub(crate) const BASE_MS: i64 = 1_705_314_600_000;
+pub(crate) const MINUTE_MS: i64 = 60_000;
+
+/// Topics of this run: their names, so that the servers of the suite can be shared, and partitions.
+const CAMPAIGNS: (&str, i32) = ("statements-campaign-events", 4);
+const ADS: (&str, i32) = ("statements-ad-events", 8);
+const CONVERSIONS: (&str, i32) = ("statements-conversion-events", 4);
+pub(crate) const COMPENSATIONS: &str = "statements-compensation-events";
+pub(crate) const UNUSABLE: [&str; 3] = [
+    "statements-campaign-events.unusable",
+    "statements-ad-events.unusable",
+    "statements-conversion-events.unusable",
+];
+
+/// Records with the timestamps of their events, which are old, have to outlive the test.
+const RETENTION_DAYS: u32 = 36_500;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub(crate) flink: Flink,
+    pub(crate) brokers: String,
+    redis: Redis,
+    database_url: String,
+    campaigns: Sender,
+    ads: Sender,
+    conversions: Sender,
+    /// Events with the times at which they are due.
+    waiting: Vec<(i64, Topic, Value)>,
+}
+
+#[derive(Clone, Copy)]
+enum Topic {
+    Ads,
+    Conversions,
+}
+
+/// Everything that the statements have written to Redis and Postgres.
+pub(crate) type Results = BTreeMap<String, String>;
+
+impl World {
+    pub(crate) fn start() -> Self {
+        let servers = Servers::shared().unwrap();
+        let (redis, brokers) = (Redis::start().unwrap(), servers.brokers.clone());
+        let single = [COMPENSATIONS].into_iter().chain(UNUSABLE).map(|name| (name, 1));
+        for (name, partitions) in [CAMPAIGNS, ADS, CONVERSIONS].into_iter().chain(single) {
+            create_topic(&brokers, name, partitions, RETENTION_DAYS).unwrap();
+        }
+        let database_url = create_database(&servers.postgres_url, "suite_statements").unwrap();
+        let parameters = Parameters::of_servers(&brokers, &redis.url(), &database_url)
+            .unwrap()
+            .with("CAMPAIGN_EVENTS_TOPIC", CAMPAIGNS.0)
+            .and_then(|all| all.with("AD_EVENTS_TOPIC", ADS.0))
+            .and_then(|all| all.with("CONVERSION_EVENTS_TOPIC", CONVERSIONS.0))
+            .and_then(|all| all.with("COMPENSATION_EVENTS_TOPIC", COMPENSATIONS))
+            .and_then(|all| all.with("IDLE_TIMEOUT_S", "3"))
+            .and_then(|all| all.with("CHECKPOINT_INTERVAL_MS", "500"))
+            .unwrap();
+        let sender = |(name, _)| Sender::new(&brokers, name).unwrap();
+        let flink = Flink::start(Size::default(), parameters).unwrap();
+        let (campaigns, ads) = (sender(CAMPAIGNS), sender(ADS));
+        let conversions = sender(CONVERSIONS);
+        let world = Self {
+            flink,
+            brokers,
+            redis,
+            database_url,
+            campaigns,
+            ads,
+            conversions,
+            waiting: Vec::new(),
+        };
+        world.sql(&attribution_table().unwrap());
+        world.flink.submit(&Statement::ALL).unwrap();
+        world
+    }
+
+    /// An event of `campaign-events`, in the partition of its placement and category.
+    pub(crate) fn campaign_event(&self, event: &Value) {
+        let (placement, category) = (text(&event["placement"]), text(&event["category"]));
+        let partition = partition(&format!("{placement}:{category}"), CAMPAIGNS.1);
+        send(&self.campaigns, partition, event);
+    }
+
+    /// An event of `ad-events`, for the time when everything before it has happened.
+    pub(crate) fn ad_event(&mut self, event: Value) {
+        self.ad_event_at(at_ms(&event), event);
+    }
+
+    /// As `ad_event`, out of order: it comes when others come that happened at `order_ms`.
+    pub(crate) fn ad_event_at(&mut self, order_ms: i64, event: Value) {
+        self.waiting.push((order_ms, Topic::Ads, event));
+    }
+
+    pub(crate) fn conversion_event(&mut self, event: Value) {
+        self.conversion_event_at(at_ms(&event), event);
+    }
+
+    pub(crate) fn conversion_event_at(&mut self, order_ms: i64, event: Value) {
+        self.waiting.push((order_ms, Topic::Conversions, event));
+    }
+
+    /// Sends what waits. The last partition of `ad-events` never gets anything.
+    pub(crate) fn flush(&mut self) {
+        self.waiting.sort_by_key(|(order_ms, ..)| *order_ms);
+        for (_, topic, event) in std::mem::take(&mut self.waiting) {
+            let device = text(&event["device_id"]);
+            match topic {
+                Topic::Ads => send(&self.ads, partition(&device, ADS.1 - 1), &event),
+                Topic::Conversions => {
+                    send(&self.conversions, partition(&device, CONVERSIONS.1), &event)
+                }
+            }
+        }
+    }
+
+    /// Any bytes, as a record of `at_ms`.
+    pub(crate) fn raw(&self, topic: &str, payload: &str, at_ms: i64) {
+        let sender = match topic {
+            "campaign-events" => &self.campaigns,
+            "ad-events" => &self.ads,
+            _ => &self.conversions,
+        };
+        sender.send_to(0, Some(payload.as_bytes()), at_ms * 1_000).unwrap();
+        sender.flush().unwrap();
+    }
+
+    /// Sends what waits and moves the time of clicks and conversions on, to `minutes` after the base, so that earlier
+    /// windows end.
+    pub(crate) fn let_time_pass_until(&mut self, minutes: i64) {
+        self.flush();
+        let at_ms = BASE_MS + minutes * MINUTE_MS;
+        for partition in 0..ADS.1 - 1 {
+            let event = ad("IMPRESSION", "campaign_clock", "device_clock", at_ms);
+            send(&self.ads, partition, &event);
+        }
+        for partition in 0..CONVERSIONS.1 {
+            let event = conversion("PURCHASE", "device_clock", at_ms);
+            send(&self.conversions, partition, &event);
+        }
+    }
+
+    /// Waits until something is as it should be.
+    pub(crate) fn wait_for<T: PartialEq + Debug>(
+        &self,
+        what: &str,
+        expected: T,
+        look: impl Fn(&Self) -> T,
+    ) {
+        let mut seen = None;
+        let came = wait_until(what, PATIENCE, || {
+            let now = look(self);
+            let is_there = now == expected;
+            seen = Some(now);
+            is_there.then_some(())
+        });
+        assert!(came.is_ok(), "{what}: expected {expected:#?}, there is {:#?}", seen.unwrap());
+    }
+
+    /// Members and scores of a sorted set, the highest first.
+    pub(crate) fn ranks(&self, key: &str) -> String {
+        self.script(
+            "return table.concat(redis.call('ZREVRANGE', KEYS[1], 0, -1, 'WITHSCORES'), ' ')",
+            key,
+        )
+    }
+
+    /// Fields and values of a hash.
+    pub(crate) fn hash(&self, key: &str) -> String {
+        self.script("return table.concat(redis.call('HGETALL', KEYS[1]), ' ')", key)
+    }
+
+    /// Milliseconds until a key is gone.
+    pub(crate) fn ttl_ms(&self, key: &str) -> i64 {
+        self.redis.command(&["PTTL", key]).unwrap().unwrap().parse().unwrap()
+    }
+
+    /// What the attribution has written of an order or another key.
+    pub(crate) fn attribution(&self, key: &str) -> Option<Value> {
+        let rows = self.rows("SELECT to_jsonb(a)::text FROM conversion_attribution a ORDER BY 1");
+        let rows = rows.iter().map(|row| serde_json::from_str::<Value>(row).unwrap());
+        let found: Vec<_> = rows.filter(|row| row["conversion_key"] == key).collect();
+        assert!(found.len() <= 1);
+        found.into_iter().next()
+    }
+
+    /// Everything in Redis and Postgres.
+    pub(crate) fn results(&self) -> Results {
+        let keys = self.script("return table.concat(redis.call('KEYS', KEYS[1]), '\\n')", "*");
+        let shown =
+            |key: &str| if key.starts_with("rtb:") { self.ranks(key) } else { self.hash(key) };
+        let mut results: Results = keys.lines().map(|key| (key.to_owned(), shown(key))).collect();
+        let rows = self.rows("SELECT to_jsonb(a)::text FROM conversion_attribution a");
+        results.extend(rows.into_iter().map(|row| (row, String::new())));
+        results
+    }
+
+    fn script(&self, script: &str, key: &str) -> String {
+        self.redis.command(&["EVAL", script, "1", key]).unwrap().unwrap()
+    }
+
+    fn sql(&self, statement: &str) {
+        runtime().block_on(async {
+            let mut connection = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
+            connection.execute(statement).await.unwrap();
+        });
+    }
+
+    fn rows(&self, query: &str) -> Vec<String> {
+        runtime().block_on(async {
+            let mut connection = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
+            let rows = connection.fetch_all(query).await.unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        })
+    }
+}
+
+/// An event of `ad-events` with the customer's ids.
+pub(crate) fn ad(kind: &str, campaign: &str, device: &str, at_ms: i64) -> Value {
+    json!({
+        "event_type": kind, "timestamp": instant(at_ms), "device_id": device, "session_id": "session_67890",
+        "ad_id": "ad_001", "campaign_id": campaign, "advertiser_id": "advertiser_50", "product_id": "product_200",
+        "placement": "CATEGORY", "bid_price": 1500, "actual_price": 1200, "search_term": "노트북",
+        "category": "전자제품/컴퓨터"
+    })
+}
+
+/// An event of `conversion-events` without an order.
+pub(crate) fn conversion(kind: &str, device: &str, at_ms: i64) -> Value {
+    json!({
+        "timestamp": instant(at_ms), "device_id": device, "session_id": "session_67890", "product_id": "product_200",
+        "revenue_amount": 50000, "conversion_type": kind, "attribution_window": 24,
+        "referrer_url": "https://example.com/product/200"
+    })
+}
+
+/// The same event with other fields; `null` takes one away.
+pub(crate) fn with(mut event: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    event.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    event
+}
+
+/// RFC 3339 in UTC, with as many digits as it needs.
+pub(crate) fn instant(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).unwrap().to_string()
+}
+
+/// When an event happened; the base, when it does not say.
+fn at_ms(event: &Value) -> i64 {
+    let at = text(&event["timestamp"]).parse::<Timestamp>();
+    at.map_or(BASE_MS, Timestamp::as_millisecond)
+}
+
+fn send(sender: &Sender, partition: i32, event: &Value) {
+    // The record is as old as the event, where that can be read.
+    let at_us = at_ms(event) * 1_000;
+    sender.send_to(partition, Some(event.to_string().as_bytes()), at_us).unwrap();
+    // One after the other, so that the log has the order of the table.
+    sender.flush().unwrap();
+}
+
+fn partition(key: &str, partitions: i32) -> i32 {
+    let sum: i32 = key.bytes().map(i32::from).sum();
+    sum % partitions
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
