@@ -138,17 +138,28 @@ impl Flink {
         })
     }
 
-    /// Waits for a checkpoint of a statement that began after this call, so that it covers what was read before.
+    /// Waits until each of some statements has completed a checkpoint that began after this call, and so covers what was
+    /// read before.
     ///
     /// # Errors
-    /// The statement does not run, or cannot complete a checkpoint.
-    pub fn wait_checkpoint(&self, statement: Statement) -> Result<()> {
-        let job = self.job(statement)?;
+    /// A statement does not run, or cannot complete a checkpoint.
+    pub fn wait_checkpoints(&self, statements: &[Statement]) -> Result<()> {
         let begin_ms = crate::harness::now_us() / 1_000;
-        wait_until("a checkpoint", Duration::from_secs(120), || {
-            let newest = self.rest.checkpoint_ms(&job.id).ok()??;
-            (newest > begin_ms).then_some(())
+        statements.iter().try_for_each(|statement| {
+            let job = self.job(*statement)?;
+            wait_until("a checkpoint", Duration::from_secs(120), || {
+                let newest = self.rest.checkpoint_ms(&job.id).ok()??;
+                (newest > begin_ms).then_some(())
+            })
         })
+    }
+
+    /// When the newest checkpoint of a statement began, in milliseconds since 1970; `None` before its first.
+    ///
+    /// # Errors
+    /// The statement does not run, or the cluster does not answer.
+    pub fn checkpoint_ms(&self, statement: Statement) -> Result<Option<i64>> {
+        self.rest.checkpoint_ms(&self.job(statement)?.id)
     }
 
     /// Sum over all operators and subtasks of a statement of a metric, by the end of its name, such as `pendingRecords`
@@ -345,6 +356,8 @@ fn settings(size: Size, rpc: u16, rest: u16, folder: &Folder) -> String {
          rest.bind-address: 127.0.0.1\n\
          rest.port: {rest}\n\
          metrics.fetcher.update-interval: 1000\n\
+         web.refresh-interval: 100\n\
+         cluster.registration.error-delay: 500\n\
          state.backend.type: hashmap\n\
          io.tmp.dirs: {}\n",
         tmp.display()

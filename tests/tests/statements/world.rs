@@ -198,6 +198,10 @@ impl World {
         self.script("return table.concat(redis.call('HGETALL', KEYS[1]), ' ')", key)
     }
 
+    pub(crate) fn set_hash(&self, key: &str, field: &str, value: &str) {
+        self.redis.command(&["HSET", key, field, value]).unwrap();
+    }
+
     /// Milliseconds until a key is gone.
     pub(crate) fn ttl_ms(&self, key: &str) -> i64 {
         self.redis.command(&["PTTL", key]).unwrap().unwrap().parse().unwrap()
