@@ -108,8 +108,8 @@ fn run(folder: &Path, programs: &Path, target: Target, until: Until) -> Result<(
     let status = command.status().with_context(|| format!("start the target {name}"))?;
     if !status.success() {
         bail!(
-            "{name} has found something: it is kept in {}. Copy it to `host/engine/tests/found/{name}-WHAT`, where a \
-             test repeats it, and mend what it shows",
+            "{name} has found something: it is kept in {}. Mend what it shows, and put it into the hostile corpus \
+             (`host/engine/tests/support/corpus.rs`), which the tests repeat",
             found.display()
         );
     }
