@@ -42,6 +42,9 @@ const OPENED: [&str; 12] = [
 
 const EXPORTED: [&str; 2] = ["java.rmi/sun.rmi.registry", "java.security.jgss/sun.security.krb5"];
 
+/// The machine compiles quickly rather than well.
+const QUICK: &str = "-XX:TieredStopAtLevel=1";
+
 /// How large the cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -49,11 +52,13 @@ pub struct Size {
     pub slots: u32,
     /// Heap of the task manager for statements and their state.
     pub heap_mb: u32,
+    /// Whether it is there for minutes, so that it pays to let the virtual machines optimize themselves.
+    pub is_lasting: bool,
 }
 
 impl Default for Size {
     fn default() -> Self {
-        Self { slots: 10, heap_mb: 512 }
+        Self { slots: 10, heap_mb: 512, is_lasting: false }
     }
 }
 
@@ -133,17 +138,28 @@ impl Flink {
         })
     }
 
-    /// Waits for a checkpoint of a statement that began after this call, so that it covers what was read before.
+    /// Waits until each of some statements has completed a checkpoint that began after this call, and so covers what was
+    /// read before.
     ///
     /// # Errors
-    /// The statement does not run, or cannot complete a checkpoint.
-    pub fn wait_checkpoint(&self, statement: Statement) -> Result<()> {
-        let job = self.job(statement)?;
+    /// A statement does not run, or cannot complete a checkpoint.
+    pub fn wait_checkpoints(&self, statements: &[Statement]) -> Result<()> {
         let begin_ms = crate::harness::now_us() / 1_000;
-        wait_until("a checkpoint", Duration::from_secs(120), || {
-            let newest = self.rest.checkpoint_ms(&job.id).ok()??;
-            (newest > begin_ms).then_some(())
+        statements.iter().try_for_each(|statement| {
+            let job = self.job(*statement)?;
+            wait_until("a checkpoint", Duration::from_secs(120), || {
+                let newest = self.rest.checkpoint_ms(&job.id).ok()??;
+                (newest > begin_ms).then_some(())
+            })
         })
+    }
+
+    /// When the newest checkpoint of a statement began, in milliseconds since 1970; `None` before its first.
+    ///
+    /// # Errors
+    /// The statement does not run, or the cluster does not answer.
+    pub fn checkpoint_ms(&self, statement: Statement) -> Result<Option<i64>> {
+        self.rest.checkpoint_ms(&self.job(statement)?.id)
     }
 
     /// Sum over all operators and subtasks of a statement of a metric, by the end of its name, such as `pendingRecords`
@@ -226,7 +242,7 @@ impl Flink {
         }
         let file = self.folder.file("submit.sql");
         fs::write(&file, script)?;
-        let said = java(&self.folder, "client", &["-Xmx384m", "-XX:TieredStopAtLevel=1"])
+        let said = java(&self.folder, "client", &["-Xmx384m", QUICK])
             .args([CLIENT, "-f"])
             .args([&file])
             .run()?;
@@ -261,17 +277,18 @@ impl Flink {
 }
 
 fn launch(size: Size, folder: &Folder) -> Result<(Process, Process)> {
-    let start = |name: &str, class: &str, options: &[&str]| {
-        java(folder, name, options)
+    let start = |name: &str, class: &str, heap: &str| {
+        let options = [heap, if size.is_lasting { "-XX:+TieredCompilation" } else { QUICK }];
+        java(folder, name, &options)
             .args([class, "--configDir"])
             .args([folder.path()])
             .log(&folder.file(&format!("{name}.out")))?
             .start()
     };
-    let job_manager = start("jobmanager", JOB_MANAGER, &["-Xmx192m"])?;
+    let job_manager = start("jobmanager", JOB_MANAGER, "-Xmx192m")?;
     // As much as the settings give to the framework and to tasks.
     let heap = format!("-Xmx{}m", size.heap_mb + FRAMEWORK_MB);
-    let task_manager = start("taskmanager", TASK_MANAGER, &[&heap])?;
+    let task_manager = start("taskmanager", TASK_MANAGER, &heap)?;
     Ok((job_manager, task_manager))
 }
 
@@ -310,7 +327,7 @@ fn resident(pid: u32) -> Result<u64> {
 }
 
 fn settings(size: Size, rpc: u16, rest: u16, folder: &Folder) -> String {
-    let Size { slots, heap_mb } = size;
+    let Size { slots, heap_mb, .. } = size;
     let tmp = folder.file("tmp");
     format!(
         "jobmanager.rpc.address: 127.0.0.1\n\
@@ -338,8 +355,9 @@ fn settings(size: Size, rpc: u16, rest: u16, folder: &Folder) -> String {
          rest.address: 127.0.0.1\n\
          rest.bind-address: 127.0.0.1\n\
          rest.port: {rest}\n\
-         rest.bind-port: {rest}\n\
          metrics.fetcher.update-interval: 1000\n\
+         web.refresh-interval: 100\n\
+         cluster.registration.error-delay: 500\n\
          state.backend.type: hashmap\n\
          io.tmp.dirs: {}\n",
         tmp.display()

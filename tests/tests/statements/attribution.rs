@@ -90,7 +90,7 @@ fn check_row(world: &World, key: &str, expected: Option<(&str, i64)>) {
 /// A click that a cluster reads which is then killed.
 pub(crate) fn feed_half(world: &mut World) {
     let at_ms = BASE_MS + 45 * MINUTE_MS;
-    world.ad_event(with(ad("CLICK", "campaign_100", "half", at_ms), json!({"ad_id": "before"})));
+    world.ad_event(with(ad("CLICK", "campaign_100", "half_1", at_ms), json!({"ad_id": "before"})));
     let order = with(conversion("PURCHASE", "half_2", at_ms), json!({"order_id": "half_2"}));
     world.conversion_event(order);
     world.flush();
@@ -100,7 +100,7 @@ pub(crate) fn feed_half(world: &mut World) {
 pub(crate) fn feed_other_half(world: &mut World) {
     let at_ms = BASE_MS + 45 * MINUTE_MS;
     let order =
-        with(conversion("PURCHASE", "half", at_ms + SECOND_MS), json!({"order_id": "half"}));
+        with(conversion("PURCHASE", "half_1", at_ms + SECOND_MS), json!({"order_id": "half"}));
     world.conversion_event(order);
     world.ad_event(ad("CLICK", "campaign_100", "half_2", at_ms - SECOND_MS));
 }

@@ -65,19 +65,19 @@ fn check_many(world: &World) {
 /// Clicks that a cluster reads which is then killed; the windows are open.
 pub(crate) fn feed_half(world: &mut World) {
     for after_ms in [0, 1_000] {
-        world.ad_event(ad("CLICK", "campaign_100", "half", BASE_MS + 46 * MINUTE_MS + after_ms));
+        world.ad_event(ad("CLICK", "campaign_100", "half", BASE_MS + 45 * MINUTE_MS + after_ms));
     }
     world.flush();
 }
 
 /// A click while no cluster is there.
 pub(crate) fn feed_other_half(world: &mut World) {
-    world.ad_event(ad("CLICK", "campaign_100", "half", BASE_MS + 46 * MINUTE_MS + 2_000));
+    world.ad_event(ad("CLICK", "campaign_100", "half", BASE_MS + 45 * MINUTE_MS + 2_000));
     world.flush();
 }
 
 pub(crate) fn check_halves(world: &World) {
-    let instants = ["2024-01-15T11:16:00Z", "2024-01-15T11:16:01Z", "2024-01-15T11:16:02Z"];
+    let instants = ["2024-01-15T11:15:00Z", "2024-01-15T11:15:01Z", "2024-01-15T11:15:02Z"];
     let expected = vec![compensation("half", &instants, 2400, "2024-01-15T11:20:00Z")];
     world.wait_for("clicks around a kill", expected, |world| of_device(world, "half"));
     check_many(world);

@@ -30,9 +30,7 @@ fn statements_give_what_the_tables_say() {
     // Clicks and conversions that a killed cluster has read and not finished are finished by the next one, once.
     attribution::feed_half(&mut world);
     duplicates::feed_half(&mut world);
-    for statement in Statement::ALL {
-        world.flink.wait_checkpoint(statement).unwrap();
-    }
+    world.flink.wait_checkpoints(&Statement::ALL).unwrap();
     world.flink.kill();
     attribution::feed_other_half(&mut world);
     duplicates::feed_other_half(&mut world);

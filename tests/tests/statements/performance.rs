@@ -9,6 +9,10 @@ struct Case {
     expected: &'static str,
 }
 
+/// A hash that stands for a later window, as after a job went back to an old checkpoint.
+const OVERTAKEN: &str = "metrics:metrics_overtaken";
+const LATER: &str = "2024-01-15T12:00:00.000Z";
+
 const CASES: [Case; 5] = [
     Case {
         campaign: "metrics_all",
@@ -43,6 +47,10 @@ const CASES: [Case; 5] = [
 ];
 
 pub(crate) fn feed(world: &mut World) {
+    world.set_hash(OVERTAKEN, "window_end", LATER);
+    for device in ["overtaken_1", "overtaken_2"] {
+        world.ad_event(ad("IMPRESSION", "metrics_overtaken", device, BASE_MS));
+    }
     for case in CASES {
         for (kind, minute, count) in case.events {
             for one in 0..*count {
@@ -60,4 +68,5 @@ pub(crate) fn check(world: &World) {
         let ttl_ms = world.ttl_ms(&key);
         assert!((1..=3_600_000).contains(&ttl_ms), "{key} lives {ttl_ms} ms");
     }
+    world.wait_for(OVERTAKEN, format!("window_end {LATER}"), |world| world.hash(OVERTAKEN));
 }

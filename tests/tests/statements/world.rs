@@ -73,6 +73,7 @@ impl World {
             .and_then(|all| all.with("CONVERSION_EVENTS_TOPIC", CONVERSIONS.0))
             .and_then(|all| all.with("COMPENSATION_EVENTS_TOPIC", COMPENSATIONS))
             .and_then(|all| all.with("IDLE_TIMEOUT_S", "3"))
+            .and_then(|all| all.with("PARALLELISM", "2"))
             .and_then(|all| all.with("CHECKPOINT_INTERVAL_MS", "500"))
             .unwrap();
         let sender = |(name, _)| Sender::new(&brokers, name).unwrap();
@@ -131,6 +132,14 @@ impl World {
                 }
             }
         }
+        self.wait_sent();
+    }
+
+    /// Waits until Kafka has everything.
+    fn wait_sent(&self) {
+        for sender in [&self.campaigns, &self.ads, &self.conversions] {
+            sender.flush().unwrap();
+        }
     }
 
     /// Any bytes, as a record of `at_ms`.
@@ -141,7 +150,6 @@ impl World {
             _ => &self.conversions,
         };
         sender.send_to(0, Some(payload.as_bytes()), at_ms * 1_000).unwrap();
-        sender.flush().unwrap();
     }
 
     /// Sends what waits and moves the time of clicks and conversions on, to `minutes` after the base, so that earlier
@@ -157,6 +165,7 @@ impl World {
             let event = conversion("PURCHASE", "device_clock", at_ms);
             send(&self.conversions, partition, &event);
         }
+        self.wait_sent();
     }
 
     /// Waits until something is as it should be.
@@ -187,6 +196,10 @@ impl World {
     /// Fields and values of a hash.
     pub(crate) fn hash(&self, key: &str) -> String {
         self.script("return table.concat(redis.call('HGETALL', KEYS[1]), ' ')", key)
+    }
+
+    pub(crate) fn set_hash(&self, key: &str, field: &str, value: &str) {
+        self.redis.command(&["HSET", key, field, value]).unwrap();
     }
 
     /// Milliseconds until a key is gone.
@@ -277,8 +290,6 @@ fn send(sender: &Sender, partition: i32, event: &Value) {
     // The record is as old as the event, where that can be read.
     let at_us = at_ms(event) * 1_000;
     sender.send_to(partition, Some(event.to_string().as_bytes()), at_us).unwrap();
-    // One after the other, so that the log has the order of the table.
-    sender.flush().unwrap();
 }
 
 fn partition(key: &str, partitions: i32) -> i32 {
