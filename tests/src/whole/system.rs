@@ -33,7 +33,6 @@ pub const COMPENSATIONS: &str = "compensation-events";
 
 const OPENING_MICROS: i64 = 100_000_000_000_000;
 const CHECKPOINT_MS: u32 = 2_000;
-const PORTS_TRIED: usize = 3;
 
 /// The running system.
 pub struct System {
@@ -112,8 +111,8 @@ impl System {
         println!("starting the host and Flink, with {} statements …", Statement::ALL.len());
         let host = Host::start(&setup)?;
         let parameters = shape.parameters(&servers.brokers, &redis.url(), &ledger_url)?;
-        let flink = Flink::start(Size::default(), parameters)?;
-        submit(&flink)?;
+        let flink = Flink::start(Size { is_lasting: true, ..Size::default() }, parameters)?;
+        flink.submit(&Statement::ALL)?;
         Ok(Self { servers, redis, flink, host, setup, ledger, ledger_url })
     }
 
@@ -144,7 +143,7 @@ impl System {
     /// It does not come up again.
     pub fn restart_flink(&mut self) -> Result<()> {
         self.flink.restart()?;
-        submit(&self.flink)
+        self.flink.submit(&Statement::ALL)
     }
 
     /// Kills the host and starts another one.
@@ -175,18 +174,6 @@ impl System {
         let (code, said) = audit.finish(Duration::from_secs(300)).context("tollgate audit")?;
         Ok((code == 0, said))
     }
-}
-
-/// Starts all statements. The client looks for a free port of its own, which somebody else may take meanwhile; nothing has
-/// happened by then.
-fn submit(flink: &Flink) -> Result<()> {
-    for _ in 0..PORTS_TRIED {
-        match flink.submit(&Statement::ALL) {
-            Err(error) if format!("{error:#}").contains("BindException") => {}
-            other => return other,
-        }
-    }
-    flink.submit(&Statement::ALL)
 }
 
 fn host_setup(brokers: &str, ledger_url: &str, redis_url: &str) -> Setup {
