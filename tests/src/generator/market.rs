@@ -81,10 +81,10 @@ impl Default for Plan {
     }
 }
 
-/// Classes of bad input that nobody can read, so that nobody has to guess what was meant.
-pub const UNREADABLE: [Poison; 7] = [
+/// Classes of bad input that nobody can read, so that nobody has to guess what was meant. Bytes behind an object are not
+/// among them: the host refuses such a value, and Flink's reader stops at the end of the object.
+pub const UNREADABLE: [Poison; 6] = [
     Poison::NotJson,
-    Poison::NotUtf8,
     Poison::NoValue,
     Poison::EmptyValue,
     Poison::NotAnObject,
