@@ -38,9 +38,9 @@ pub struct Options {
     pub json: Option<PathBuf>,
 }
 
-/// Campaign whose budget is used up, and for how many clicks it lasts.
+/// Campaign whose budget is used up. It gets about 9 of 1,000 events as clicks.
 const STAR: usize = 3;
-const STAR_CLICKS: i64 = 300;
+const STAR_SECONDS: u32 = 15;
 const CAMPAIGNS: usize = 200;
 const ADVERTISERS: usize = 40;
 const LATE_S: u32 = 2;
@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<bool> {
         late_s: LATE_S,
         out_of_order_s: OUT_OF_ORDER_S,
     };
-    let known = table();
+    let known = table(options.rate);
     let mut system = System::start(&shape, &known, |setup| setup)?;
     let market = Market::new(shape.plan(options.seed, vec![STAR]), &known, now_us());
     system.describe(&market)?;
@@ -98,9 +98,10 @@ struct Played {
     lag: Vec<report::Lag>,
 }
 
-fn table() -> Vec<Campaign> {
+fn table(rate: u32) -> Vec<Campaign> {
     let mut known = campaigns(17, CAMPAIGNS, ADVERTISERS);
-    limit(&mut known[STAR], STAR_CLICKS);
+    let clicks = i64::from(rate) * 9 * i64::from(STAR_SECONDS) / 1_000;
+    limit(&mut known[STAR], clicks.max(5));
     known
 }
 

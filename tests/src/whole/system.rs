@@ -111,7 +111,7 @@ impl System {
         println!("starting the host and Flink, with {} statements …", Statement::ALL.len());
         let host = Host::start(&setup)?;
         let parameters = shape.parameters(&servers.brokers, &redis.url(), &ledger_url)?;
-        let flink = Flink::start(Size::default(), parameters)?;
+        let flink = Flink::start(Size { is_lasting: true, ..Size::default() }, parameters)?;
         flink.submit(&Statement::ALL)?;
         Ok(Self { servers, redis, flink, host, setup, ledger, ledger_url })
     }
