@@ -26,6 +26,7 @@ fn statements_give_what_the_tables_say() {
         check(&world);
     }
     ranking::late_events_win_only_when_they_are_newer(&mut world);
+    ranking::changes_wait_while_redis_is_away(&mut world);
 
     // Clicks and conversions that a killed cluster has read and not finished are finished by the next one, once.
     attribution::feed_half(&mut world);

@@ -37,6 +37,19 @@ pub(crate) fn late_events_win_only_when_they_are_newer(world: &mut World) {
     world.wait_for("late events", expected.to_owned(), |world| world.ranks("rtb:HOME:late"));
 }
 
+/// Nobody has to start a statement again when Redis was away.
+pub(crate) fn changes_wait_while_redis_is_away(world: &mut World) {
+    world.campaign_event(&campaign("away_before", "away", 10, 0));
+    let seen = |world: &World| world.ranks("rtb:HOME:away");
+    world.wait_for("a rank", "away_before 10".to_owned(), seen);
+    world.redis.kill();
+    world.campaign_event(&campaign("away_meanwhile", "away", 20, 0));
+    world.campaign_event(&status("away_before", "PAUSED", 1));
+    world.wait_for("an attempt", true, |world| world.log().contains("does not take"));
+    world.redis.restart().unwrap();
+    world.wait_for("what came meanwhile", "away_meanwhile 20".to_owned(), seen);
+}
+
 /// What is said of the future waits for it, with nobody else talking; a newer word overrules it.
 pub(crate) fn events_of_tomorrow_wait(world: &mut World) {
     let now_ms = now_us() / 1_000;

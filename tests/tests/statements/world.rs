@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) flink: Flink,
     pub(crate) brokers: String,
-    redis: Redis,
+    pub(crate) redis: Redis,
     database_url: String,
     campaigns: Sender,
     ads: Sender,
@@ -60,7 +60,7 @@ pub(crate) type Results = BTreeMap<String, String>;
 impl World {
     pub(crate) fn start() -> Self {
         let servers = Servers::shared().unwrap();
-        let (redis, brokers) = (Redis::start().unwrap(), servers.brokers.clone());
+        let (redis, brokers) = (Redis::durable().unwrap(), servers.brokers.clone());
         let single = [COMPENSATIONS].into_iter().chain(UNUSABLE).map(|name| (name, 1));
         for (name, partitions) in [CAMPAIGNS, ADS, CONVERSIONS].into_iter().chain(single) {
             create_topic(&brokers, name, partitions, RETENTION_DAYS).unwrap();
@@ -200,6 +200,11 @@ impl World {
 
     pub(crate) fn set_hash(&self, key: &str, field: &str, value: &str) {
         self.redis.command(&["HSET", key, field, value]).unwrap();
+    }
+
+    /// What the task manager has said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.flink.folder().join("taskmanager.log")).unwrap_or_default()
     }
 
     /// Milliseconds until a key is gone.
