@@ -9,7 +9,8 @@ fn root() -> PathBuf {
 }
 
 fn documents() -> Vec<(PathBuf, String)> {
-    let folders = ["", "host", "rules", "wit", "config", "config/events", "tests"].map(|folder| root().join(folder));
+    let folders = ["", "host", "rules", "wit", "config", "config/events", "tests"]
+        .map(|folder| root().join(folder));
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
     let documents =
         files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "md"));

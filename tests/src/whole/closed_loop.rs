@@ -150,15 +150,13 @@ fn close(system: &System, shape: &Shape, played: &Played) -> Result<Logs> {
 /// Looks until all claims hold; gives up after a while and tells those that do not.
 fn settle(system: &mut System, market: &Market, logs: &Logs) -> Result<Vec<Claim>> {
     let mut last = Vec::new();
-    let looked = wait_until("the system to settle", SETTLE, || {
-        match judge(system, market, logs) {
-            Ok(claims) => {
-                let hold = claims.iter().all(Claim::holds);
-                last = claims;
-                hold.then_some(Ok(()))
-            }
-            Err(error) => Some(Err(error)),
+    let looked = wait_until("the system to settle", SETTLE, || match judge(system, market, logs) {
+        Ok(claims) => {
+            let hold = claims.iter().all(Claim::holds);
+            last = claims;
+            hold.then_some(Ok(()))
         }
+        Err(error) => Some(Err(error)),
     });
     match looked {
         Ok(Err(error)) => Err(error),

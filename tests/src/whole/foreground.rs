@@ -57,7 +57,9 @@ fn print(system: &System, shape: &Shape, page: &str) {
     let Shape { rates, window_s, .. } = shape;
     let (redis, host) = (system.redis.url(), system.host.url());
     let [campaigns, ads, conversions] = [rates.campaigns, rates.ads, rates.conversions];
-    println!("\nThe shop is open: {campaigns} campaign, {ads} ad and {conversions} conversion events a second.");
+    println!(
+        "\nThe shop is open: {campaigns} campaign, {ads} ad and {conversions} conversion events a second."
+    );
     println!("Windows last {window_s} s, so the first figures and refunds come after that.\n");
     println!("Kafka      {}", system.servers.brokers);
     println!("Flink      {}/#/job/running", system.flink.url());
@@ -65,10 +67,21 @@ fn print(system: &System, shape: &Shape, page: &str) {
     println!("messages   {page}");
     println!("Redis      {redis}");
     println!("Postgres   {}\n", system.ledger_url);
-    println!("ranking    redis-cli -u {redis} --no-raw zrevrange 'rtb:HOME:전자제품/컴퓨터' 0 -1 withscores");
+    println!(
+        "ranking    redis-cli -u {redis} --no-raw zrevrange 'rtb:HOME:전자제품/컴퓨터' 0 -1 withscores"
+    );
     println!("figures    redis-cli -u {redis} hgetall metrics:campaign_100");
-    println!("orders     psql {} -c 'select * from conversion_attribution limit 5'", system.ledger_url);
-    println!("refunds    psql {} -c 'select * from duplicate_click_logs limit 5'", system.ledger_url);
-    println!("audit      TOLLGATE__LEDGER__URL={} target/release/tollgate audit\n", system.ledger_url);
+    println!(
+        "orders     psql {} -c 'select * from conversion_attribution limit 5'",
+        system.ledger_url
+    );
+    println!(
+        "refunds    psql {} -c 'select * from duplicate_click_logs limit 5'",
+        system.ledger_url
+    );
+    println!(
+        "audit      TOLLGATE__LEDGER__URL={} target/release/tollgate audit\n",
+        system.ledger_url
+    );
     println!("Ctrl-C closes the shop, stops the servers and removes their files.");
 }

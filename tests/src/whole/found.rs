@@ -66,8 +66,10 @@ pub fn metrics(redis: &Redis) -> Result<BTreeMap<String, Metrics>> {
     let mut all = BTreeMap::new();
     for key in redis.keys(METRICS)? {
         let fields = redis.hash(&key)?;
-        let fields: BTreeMap<_, _> =
-            fields.chunks(2).filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?))).collect();
+        let fields: BTreeMap<_, _> = fields
+            .chunks(2)
+            .filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?)))
+            .collect();
         let ttl_ms = redis.command(&["PTTL", &key])?.unwrap_or_default();
         let expires = ttl_ms.parse::<i64>().is_ok_and(|ms| ms > 0);
         expires.then_some(()).with_context(|| format!("{key} does not expire"))?;

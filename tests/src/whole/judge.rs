@@ -63,9 +63,8 @@ impl Claim {
         expected.iter().for_each(|line| *counts.entry(line).or_default() -= 1);
         found.iter().for_each(|line| *counts.entry(line).or_default() += 1);
         let differing = counts.into_iter().filter(|(_, count)| *count != 0);
-        let shown = differing.map(|(line, count)| {
-            format!("{} {line}", if count < 0 { "-" } else { "+" })
-        });
+        let shown =
+            differing.map(|(line, count)| format!("{} {line}", if count < 0 { "-" } else { "+" }));
         let differences = shown.take(SHOWN_MAX).collect();
         Self { name, expected: expected.len(), found: found.len(), differences }
     }
@@ -180,11 +179,7 @@ fn charge_claims(system: &mut System, diary: &Diary) -> Result<Vec<Claim>> {
 }
 
 /// Every injected duplicate was given back once, and no other click.
-fn refund_claims(
-    system: &mut System,
-    market: &Market,
-    logs: &Logs,
-) -> Result<Vec<Claim>> {
+fn refund_claims(system: &mut System, market: &Market, logs: &Logs) -> Result<Vec<Claim>> {
     let (diary, campaigns) = (market.diary(), market.campaigns());
     let injected = diary.duplicates().map(|note| Duplicate {
         device: note.device.clone(),
@@ -207,11 +202,15 @@ fn refund_claims(
     let paid = system.ledger.number(
         "SELECT CAST(coalesce(sum(amount_micros), 0) AS bigint) FROM ad_balance_histories WHERE type = 'REFUND'",
     )?;
-    let unpaid = system.ledger.number(
-        "SELECT count(*) FROM compensations WHERE state NOT IN ('REFUNDED', 'REPEATED')",
-    )?;
+    let unpaid = system
+        .ledger
+        .number("SELECT count(*) FROM compensations WHERE state NOT IN ('REFUNDED', 'REPEATED')")?;
     Ok(vec![
-        Claim::equal("injected duplicates found in the log", shown(&injected), logs.duplicates.clone()),
+        Claim::equal(
+            "injected duplicates found in the log",
+            shown(&injected),
+            logs.duplicates.clone(),
+        ),
         Claim::equal("duplicates refunded, and nothing else", shown(&injected), shown(&given_back)),
         Claim::number("micros refunded", usize::try_from(cost)?, usize::try_from(paid)?),
         Claim::number("compensations not paid", 0, usize::try_from(unpaid)?),

@@ -169,7 +169,8 @@ fn run(task: &Task) -> Result<()> {
         Task::Test { .. } | Task::Up { .. } | Task::Loop { .. } | Task::Bench { .. } => {
             let mut needs = vec![Need::Kafka, Need::Postgres, Need::Redis, Need::Mail];
             let tests = matches!(task, Task::Test { filter } if wants_flink(filter));
-            if tests || matches!(task, Task::Loop { .. } | Task::Up { with: Some(With::Flink), .. }) {
+            if tests || matches!(task, Task::Loop { .. } | Task::Up { with: Some(With::Flink), .. })
+            {
                 needs.push(Need::Flink);
             }
             prepare(&root, &steps, &needs)?;

@@ -68,9 +68,8 @@ pub(super) fn watch_lag(system: &System, end_us: i64) -> Vec<Lag> {
     let mut seen = Vec::new();
     while now_us() < end_us {
         thread::sleep(LOOK);
-        let pending = |one: Statement| {
-            Some((one.name(), system.flink.metric(one, "pendingRecords").ok()?))
-        };
+        let pending =
+            |one: Statement| Some((one.name(), system.flink.metric(one, "pendingRecords").ok()?));
         let statements = Statement::ALL.into_iter().filter_map(pending).collect();
         let host = system.host.status().map(|status| status.lag).unwrap_or_default();
         seen.push(Lag { after_s: begin.elapsed().as_secs(), statements, host });
@@ -85,7 +84,11 @@ pub(super) fn watch_lag(system: &System, end_us: i64) -> Vec<Lag> {
 pub(super) fn memory(system: &System) -> Result<Vec<(&'static str, u64)>> {
     let (job_manager, task_manager) = system.flink.memory()?;
     let host = system.host.resident_kib()? * 1_024;
-    Ok(vec![("Flink's job manager", job_manager), ("its task manager", task_manager), ("host", host)])
+    Ok(vec![
+        ("Flink's job manager", job_manager),
+        ("its task manager", task_manager),
+        ("host", host),
+    ])
 }
 
 impl Report {
@@ -105,17 +108,27 @@ impl Report {
             println!("{}", self.audit);
         }
         self.print_times();
-        println!("{}", if self.is_good() { "The loop is closed." } else { "The loop is NOT closed." });
+        println!(
+            "{}",
+            if self.is_good() { "The loop is closed." } else { "The loop is NOT closed." }
+        );
     }
 
     fn print_times(&self) {
         let Delays { count, p50_ms, p99_ms, max_ms } = self.delays;
         let window_s = self.options.window_s;
-        println!("\nduplicate click to refund: p50 {p50_ms} ms, p99 {p99_ms} ms, max {max_ms} ms of {count}");
-        println!("  of it up to {window_s} s until its window ends, {} s for late events,", super::OUT_OF_ORDER_S);
+        println!(
+            "\nduplicate click to refund: p50 {p50_ms} ms, p99 {p99_ms} ms, max {max_ms} ms of {count}"
+        );
+        println!(
+            "  of it up to {window_s} s until its window ends, {} s for late events,",
+            super::OUT_OF_ORDER_S
+        );
         println!("  and up to a checkpoint until the compensation can be read");
         let Story { campaign, pause_to_unranked_ms, budget_to_ranked_ms, killed } = &self.story;
-        println!("{campaign}: paused by its budget, out of the ranking {pause_to_unranked_ms} ms later;");
+        println!(
+            "{campaign}: paused by its budget, out of the ranking {pause_to_unranked_ms} ms later;"
+        );
         println!("  with a new budget ranked again after {budget_to_ranked_ms} ms");
         for (what, took_ms) in killed {
             println!("{what} killed, at work again after {took_ms} ms");
@@ -153,8 +166,10 @@ impl Report {
             })
         };
         let Options { minutes, rate, window_s, chaos, seed, .. } = &self.options;
-        let memory: Value = self.memory.iter().map(|(who, bytes)| ((*who).to_owned(), json!(bytes))).collect();
-        let counts: Value = self.counts.iter().map(|(topic, count)| ((*topic).to_owned(), json!(count))).collect();
+        let memory: Value =
+            self.memory.iter().map(|(who, bytes)| ((*who).to_owned(), json!(bytes))).collect();
+        let counts: Value =
+            self.counts.iter().map(|(topic, count)| ((*topic).to_owned(), json!(count))).collect();
         Ok(serde_json::to_string_pretty(&json!({
             "good": self.is_good(),
             "minutes": minutes,

@@ -52,9 +52,7 @@ impl Star {
 /// Something does not happen, or a server does not come back.
 pub(super) fn tell(system: &mut System, star: &Star, chaos: bool, end_us: i64) -> Result<Story> {
     let mut story = Story { campaign: star.campaign.clone(), ..Story::default() };
-    wait_until("the campaign to be ranked", PATIENCE, || {
-        star.is_ranked(system)?.then_some(())
-    })?;
+    wait_until("the campaign to be ranked", PATIENCE, || star.is_ranked(system)?.then_some(()))?;
     if chaos {
         story.kill("Flink", || system.restart_flink())?;
     }
