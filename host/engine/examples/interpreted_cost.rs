@@ -28,7 +28,7 @@ fn main() -> Result<(), Failure> {
     let engine = Engine::new(limits)?;
     let bytes = std::fs::read(file)?;
     let start = Instant::now();
-    let world = World::named(&world).ok_or("what world?")?;
+    let world = World::named(world).ok_or("what world?")?;
     let module = engine.admit(world, &bytes)?;
     println!("{} bytes, admitted in {} ms", bytes.len(), start.elapsed().as_millis());
     println!("{:>6} {:>14} {:>14}", "rows", "us a call", "fuel a call");
