@@ -2,7 +2,10 @@
 -- Whatever is no number stays text until a statement reads it, so that no value of an event can stop a job.
 
 SET 'table.local-time-zone' = 'UTC';
-SET 'parallelism.default' = '${PARALLELISM}';
+-- Events are read and parsed side by side, and then counted by one task after the other. When all partitions were silent and
+-- the first of them speaks again, tasks side by side do not hear of it together: what one of them still holds would come too
+-- late for the next ones, and be lost.
+SET 'parallelism.default' = '1';
 -- A partition that is silent must not hold up the windows of all others.
 SET 'table.exec.source.idle-timeout' = '${IDLE_TIMEOUT_S} s';
 SET 'execution.checkpointing.interval' = '${CHECKPOINT_INTERVAL_MS} ms';
@@ -37,6 +40,7 @@ CREATE TEMPORARY TABLE events (
   'properties.sasl.jaas.config' = '${KAFKA_SASL_JAAS_CONFIG}',
   -- Without a checkpoint a statement reads its topics again from the beginning; its results stay the same.
   'scan.startup.mode' = 'earliest-offset',
+  'scan.parallelism' = '${SCAN_PARALLELISM}',
   'format' = 'json',
   'json.ignore-parse-errors' = 'true'
 );

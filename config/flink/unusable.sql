@@ -20,6 +20,7 @@ CREATE TEMPORARY TABLE records (
   -- Nothing is remembered here, so the group's own place in the log is enough.
   'scan.startup.mode' = 'group-offsets',
   'properties.auto.offset.reset' = 'earliest',
+  'scan.parallelism' = '${SCAN_PARALLELISM}',
   'format' = 'raw'
 );
 

@@ -268,10 +268,36 @@ pub fn watermarks(brokers: &str, topic: &str) -> Result<Vec<(i32, (i64, i64))>> 
     ends(&consumer(brokers)?, topic)
 }
 
+/// Records of a topic that a group has not committed.
+///
+/// # Errors
+/// The broker does not answer.
+pub fn uncommitted(brokers: &str, group: &str, topic: &str) -> Result<i64> {
+    let consumer = consumer_of(brokers, group)?;
+    let ends = ends(&consumer, topic)?;
+    let mut asked = TopicPartitionList::new();
+    for (partition, _) in &ends {
+        asked.add_partition(topic, *partition);
+    }
+    let committed = consumer.committed_offsets(asked, Duration::from_secs(10))?;
+    let left = ends.into_iter().map(|(partition, (low, high))| {
+        let next = committed.find_partition(topic, partition).map(|found| found.offset());
+        match next {
+            Some(Offset::Offset(next)) => high - next.max(low),
+            _ => high - low,
+        }
+    });
+    Ok(left.sum())
+}
+
 fn consumer(brokers: &str) -> Result<BaseConsumer> {
+    consumer_of(brokers, "tollgate-suite-reader")
+}
+
+fn consumer_of(brokers: &str, group: &str) -> Result<BaseConsumer> {
     let consumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
-        .set("group.id", "tollgate-suite-reader")
+        .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("fetch.message.max.bytes", "67108864")
         .set("receive.message.max.bytes", "134217728")

@@ -48,7 +48,7 @@ const QUICK: &str = "-XX:TieredStopAtLevel=1";
 /// How large the cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Tasks at once: every statement takes as many slots as it is parallel.
+    /// Tasks at once: every statement takes as many slots as it has tasks that read.
     pub slots: u32,
     /// Heap of the task manager for statements and their state.
     pub heap_mb: u32,

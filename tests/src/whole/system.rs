@@ -79,7 +79,7 @@ impl Shape {
             .with("DUPLICATE_RANGE", format!("{}.999", clock(self.window_s - 1)))?
             .with("DETECTION_WINDOW", name)?
             .with("OUT_OF_ORDER_S", self.out_of_order_s.to_string())?
-            .with("IDLE_TIMEOUT_S", "5")?
+            .with("IDLE_TIMEOUT_S", "15")?
             .with("CHECKPOINT_INTERVAL_MS", CHECKPOINT_MS.to_string())
     }
 }

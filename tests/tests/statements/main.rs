@@ -19,6 +19,7 @@ fn statements_give_what_the_tables_say() {
     {
         feed(&mut world);
     }
+    world.submit();
     world.let_time_pass_until(40);
     for check in
         [ranking::check, performance::check, attribution::check, duplicates::check, unusable::check]
@@ -36,7 +37,7 @@ fn statements_give_what_the_tables_say() {
     attribution::feed_other_half(&mut world);
     duplicates::feed_other_half(&mut world);
     world.flink.restart().unwrap();
-    world.flink.submit(&Statement::ALL).unwrap();
+    world.submit();
     world.let_time_pass_until(60);
     attribution::check_halves(&world);
     duplicates::check_halves(&world);

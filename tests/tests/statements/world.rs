@@ -72,8 +72,8 @@ impl World {
             .and_then(|all| all.with("AD_EVENTS_TOPIC", ADS.0))
             .and_then(|all| all.with("CONVERSION_EVENTS_TOPIC", CONVERSIONS.0))
             .and_then(|all| all.with("COMPENSATION_EVENTS_TOPIC", COMPENSATIONS))
-            .and_then(|all| all.with("IDLE_TIMEOUT_S", "3"))
-            .and_then(|all| all.with("PARALLELISM", "2"))
+            .and_then(|all| all.with("IDLE_TIMEOUT_S", "10"))
+            .and_then(|all| all.with("SCAN_PARALLELISM", "2"))
             .and_then(|all| all.with("CHECKPOINT_INTERVAL_MS", "500"))
             .unwrap();
         let sender = |(name, _)| Sender::new(&brokers, name).unwrap();
@@ -91,8 +91,14 @@ impl World {
             waiting: Vec::new(),
         };
         world.sql(&attribution_table().unwrap());
-        world.flink.submit(&Statement::ALL).unwrap();
         world
+    }
+
+    /// Sends what waits and starts the statements, which go on at their checkpoints, if there are any. Whatever they have to
+    /// read first is there before them: while no partition counts as idle, none of it can be late.
+    pub(crate) fn submit(&mut self) {
+        self.flush();
+        self.flink.submit(&Statement::ALL).unwrap();
     }
 
     /// An event of `campaign-events`, in the partition of its placement and category.
@@ -156,6 +162,8 @@ impl World {
     /// windows end.
     pub(crate) fn let_time_pass_until(&mut self, minutes: i64) {
         self.flush();
+        // What is read after the time has passed in another partition would be late.
+        self.wait_read();
         let at_ms = BASE_MS + minutes * MINUTE_MS;
         for partition in 0..ADS.1 - 1 {
             let event = ad("IMPRESSION", "campaign_clock", "device_clock", at_ms);
@@ -166,6 +174,14 @@ impl World {
             send(&self.conversions, partition, &event);
         }
         self.wait_sent();
+    }
+
+    /// Waits until checkpoints of all statements cover everything that was sent.
+    fn wait_read(&self) {
+        for statement in Statement::ALL {
+            let what = format!("{} to have read everything", statement.job_name());
+            self.wait_for(&what, 0, |world| world.flink.parameters().uncovered(statement).unwrap());
+        }
     }
 
     /// Waits until something is as it should be.

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 
 use crate::harness::host::workspace;
+use crate::harness::topic::uncommitted;
 
 /// A statement, which is a file of `config/flink` and a job of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,20 @@ impl Statement {
     #[must_use]
     pub fn job_name(self) -> String {
         format!("tollgate-{}", self.name())
+    }
+
+    /// The parameters that name its consumer group and the topics it reads.
+    fn reads(self) -> (&'static str, &'static [&'static str]) {
+        const CAMPAIGNS: &str = "CAMPAIGN_EVENTS_TOPIC";
+        const ADS: &str = "AD_EVENTS_TOPIC";
+        const CONVERSIONS: &str = "CONVERSION_EVENTS_TOPIC";
+        match self {
+            Self::Ranking => ("RANKING_GROUP", &[CAMPAIGNS]),
+            Self::Performance => ("PERFORMANCE_GROUP", &[ADS]),
+            Self::Attribution => ("ATTRIBUTION_GROUP", &[ADS, CONVERSIONS]),
+            Self::Duplicates => ("DUPLICATES_GROUP", &[ADS]),
+            Self::Unusable => ("UNUSABLE_GROUP", &[CAMPAIGNS, ADS, CONVERSIONS]),
+        }
     }
 
     /// Its text, with placeholders.
@@ -125,6 +140,16 @@ impl Parameters {
         Ok(value)
     }
 
+    /// Records that no checkpoint of a statement covers, of all topics it reads.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn uncovered(&self, statement: Statement) -> Result<i64> {
+        let (group, topics) = statement.reads();
+        let (brokers, group) = (self.get("KAFKA_BROKERS")?, self.get(group)?);
+        topics.iter().map(|topic| uncommitted(brokers, group, self.get(topic)?)).sum()
+    }
+
     /// Fills placeholders in.
     ///
     /// # Errors
@@ -170,8 +195,8 @@ mod tests {
     #[test]
     fn parameters_are_strict() {
         let parameters = || Parameters::defaults().unwrap();
-        assert_eq!(parameters().render("a ${PARALLELISM} b").unwrap(), "a 1 b");
-        for (text, part) in [("${NOBODY}", "NOBODY"), ("${PARALLELISM", "no }")] {
+        assert_eq!(parameters().render("a ${SCAN_PARALLELISM} b").unwrap(), "a 1 b");
+        for (text, part) in [("${NOBODY}", "NOBODY"), ("${SCAN_PARALLELISM", "no }")] {
             let error = parameters().render(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
