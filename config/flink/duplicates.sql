@@ -38,7 +38,7 @@ CREATE TEMPORARY TABLE compensation_events (
 CREATE TEMPORARY VIEW charged_clicks AS
 SELECT
   advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts,
-  COALESCE(TRY_CAST(actual_price AS DECIMAL(18, 6)), TRY_CAST(bid_price AS DECIMAL(18, 6)), 0) AS price,
+  COALESCE(actual_price, bid_price, 0) AS price,
   CAST(occurred_at AS STRING) || LPAD(CAST(`partition` AS STRING), 5, '0') || LPAD(CAST(`offset` AS STRING), 19, '0') AS place
 FROM ad_events /*+ OPTIONS('properties.group.id' = '${DUPLICATES_GROUP}') */
 WHERE event_type = 'CLICK' AND occurred_at IS NOT NULL

@@ -81,12 +81,15 @@ impl Default for Plan {
     }
 }
 
-/// Classes of bad input that nobody can read, so that nobody has to guess what was meant. Bytes behind an object and a list
-/// of objects are not among them: the host refuses such values, and Flink's reader takes the objects.
-pub const UNREADABLE: [Poison; 5] = [
+/// Classes of bad input that the host and Flink refuse on every topic. Others depend on which fields a topic has, or on what
+/// the database knows of a campaign.
+pub const UNREADABLE: [Poison; 8] = [
     Poison::NotJson,
+    Poison::NotUtf8,
     Poison::NoValue,
     Poison::EmptyValue,
+    Poison::NotAnObject,
+    Poison::Deep,
     Poison::NoTimestamp,
     Poison::UnparsableTimestamp,
 ];

@@ -118,7 +118,7 @@ fn whole(mut event: Value) -> Value {
     event
 }
 
-fn of_device(world: &World, device: &str) -> Vec<Value> {
+pub(crate) fn of_device(world: &World, device: &str) -> Vec<Value> {
     let events = emitted(world).into_iter().map(|(_, event)| event);
     let mut events: Vec<Value> = events.filter(|event| event["device_id"] == device).collect();
     events.sort_by_key(|event| event["original_click_timestamps"].to_string());
@@ -126,7 +126,7 @@ fn of_device(world: &World, device: &str) -> Vec<Value> {
 }
 
 /// In the customer's schema.
-fn compensation(device: &str, instants: &[&str], refund: i64, timestamp: &str) -> Value {
+pub(crate) fn compensation(device: &str, instants: &[&str], refund: i64, timestamp: &str) -> Value {
     json!({
         "timestamp": timestamp, "advertiser_id": "advertiser_50", "campaign_id": "campaign_100", "ad_id": "ad_001",
         "device_id": device, "duplicate_click_count": instants.len(), "refund_amount": refund,
@@ -261,6 +261,7 @@ fn cases() -> Vec<Case> {
                 "2024-01-15T10:35:00Z",
             )],
         ),
+        // The host refuses a price that is a text, and with it the click.
         of(
             "prices",
             vec![
@@ -270,13 +271,8 @@ fn cases() -> Vec<Case> {
                 (3_000, json!({"actual_price": "400"})),
             ],
             vec![(
-                vec![
-                    "2024-01-15T10:30:00Z",
-                    "2024-01-15T10:30:01Z",
-                    "2024-01-15T10:30:02Z",
-                    "2024-01-15T10:30:03Z",
-                ],
-                432,
+                vec!["2024-01-15T10:30:00Z", "2024-01-15T10:30:01Z", "2024-01-15T10:30:02Z"],
+                32,
                 "2024-01-15T10:35:00Z",
             )],
         ),

@@ -148,14 +148,14 @@ impl World {
         }
     }
 
-    /// Any bytes, as a record of `at_ms`.
-    pub(crate) fn raw(&self, topic: &str, payload: &str, at_ms: i64) {
+    /// Any bytes or none, as a record of `at_ms`.
+    pub(crate) fn raw(&self, topic: &str, payload: Option<&[u8]>, at_ms: i64) {
         let sender = match topic {
             "campaign-events" => &self.campaigns,
             "ad-events" => &self.ads,
             _ => &self.conversions,
         };
-        sender.send_to(0, Some(payload.as_bytes()), at_ms * 1_000).unwrap();
+        sender.send_to(0, payload, at_ms * 1_000).unwrap();
     }
 
     /// Sends what waits and moves the time of clicks and conversions on, to `minutes` after the base, so that earlier

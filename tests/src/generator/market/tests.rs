@@ -168,6 +168,8 @@ fn all_sorts_of_events_come() {
         }
     }
     assert!(seen.contains("partial"));
+    let of_class = |class| sent.iter().any(|sent| sent.event.kind == Kind::Poison(class));
+    assert!(UNREADABLE.into_iter().all(of_class));
     for stream in Stream::ALL {
         assert!(market.diary().count(stream, "bad") > 0, "{stream:?}");
         assert_eq!(
