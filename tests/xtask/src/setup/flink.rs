@@ -80,7 +80,10 @@ fn fetch(root: &Path, steps: &Steps) -> Result<()> {
 
 /// Built in a folder of its own, so that nothing but the jar appears in `target/flink/lib`, at once.
 fn build_extension(root: &Path, steps: &Steps) -> Result<()> {
-    let step = steps.begin("Flink's extension", "the Redis connector and the reader of events, tested and packed by Maven");
+    let step = steps.begin(
+        "Flink's extension",
+        "the Redis connector and the reader of events, tested and packed by Maven",
+    );
     let build = folder(root).join("extension");
     let sources = root.join("config/flink/extension");
     remove(&build.join("src"))?;
