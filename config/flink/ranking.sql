@@ -5,11 +5,12 @@ SET 'execution.checkpointing.dir' = '${CHECKPOINT_DIR}/ranking';
 SET 'table.exec.state.ttl' = '0';
 
 CREATE TEMPORARY TABLE ranks (
-  placement STRING NOT NULL,
-  category STRING NOT NULL,
   campaign_id STRING NOT NULL,
-  bid_price DECIMAL(18, 6) NOT NULL,
-  PRIMARY KEY (placement, category, campaign_id) NOT ENFORCED
+  placement STRING,
+  category STRING,
+  bid_price DECIMAL(18, 6),
+  version STRING,
+  PRIMARY KEY (campaign_id) NOT ENFORCED
 ) WITH (
   'connector' = 'redis',
   'url' = '${REDIS_URL}',
@@ -18,6 +19,7 @@ CREATE TEMPORARY TABLE ranks (
   'command' = 'ZADD',
   'key' = '${RANKING_PREFIX}{placement}:{category}',
   'member' = '{campaign_id}',
+  'places' = '${RANKING_PLACES}',
   'score' = 'bid_price'
 );
 
@@ -72,6 +74,7 @@ FROM delayed WHERE released > 0 AND campaign_id <> '';
 CREATE TEMPORARY VIEW campaigns AS
 SELECT
   campaign_id,
+  MAX(version) AS version,
   SUBSTRING(MAX(version || placement), 51) AS placement,
   SUBSTRING(MAX(version || category), 51) AS category,
   CAST(SUBSTRING(MAX(version || bid_price), 51) AS DECIMAL(18, 6)) AS bid_price,
@@ -80,8 +83,11 @@ SELECT
 FROM in_force
 GROUP BY campaign_id;
 
+-- Campaigns that are not shown are told, too, and the version makes a row of whatever is newer. So a job that goes on at a
+-- checkpoint puts right what it had told after it, even when it now reads the partitions in another order.
 INSERT INTO ranks
-SELECT placement, category, campaign_id, bid_price
-FROM campaigns
-WHERE status = 'ACTIVE' AND approval_status = 'APPROVED'
-  AND placement IS NOT NULL AND category IS NOT NULL AND bid_price IS NOT NULL;
+SELECT
+  campaign_id, placement, category,
+  CASE WHEN status = 'ACTIVE' AND approval_status = 'APPROVED' AND placement IS NOT NULL AND category IS NOT NULL THEN bid_price END,
+  version
+FROM campaigns;

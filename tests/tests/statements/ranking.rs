@@ -50,6 +50,39 @@ pub(crate) fn changes_wait_while_redis_is_away(world: &mut World) {
     world.wait_for("what came meanwhile", "away_meanwhile 20".to_owned(), seen);
 }
 
+/// Campaigns of which a cluster tells more than its last checkpoint knows.
+pub(crate) fn feed_ahead(world: &World) {
+    world.campaign_event(&campaign("ahead_moved", "ahead", 10, 0));
+    world.campaign_event(&with(
+        campaign("ahead_paused", "ahead", 20, 0),
+        json!({"status": "PAUSED"}),
+    ));
+    let seen = |world: &World| world.ranks("rtb:HOME:ahead");
+    world.wait_for("a rank", "ahead_moved 10".to_owned(), seen);
+}
+
+/// What the killed cluster has told behind its checkpoint, and then the end of the story. Who reads the partitions in another
+/// order hears the end first, and the rest says nothing new to him.
+pub(crate) fn feed_behind(world: &World) {
+    let places = [("ahead_moved", "rtb:HOME:ahead_between"), ("ahead_paused", "rtb:HOME:ahead")];
+    world.redis.command(&["ZREM", "rtb:HOME:ahead", "ahead_moved"]).unwrap();
+    for (id, key) in places {
+        world.redis.command(&["ZADD", key, "15", id]).unwrap();
+        world.redis.command(&["HSET", "rtb-places", id, key]).unwrap();
+    }
+    world.campaign_event(&campaign("ahead_moved", "ahead_end", 30, 20));
+    world.campaign_event(&campaign("ahead_moved", "ahead_between", 15, 10));
+    let paused = json!({"status": "PAUSED"});
+    world.campaign_event(&with(campaign("ahead_paused", "ahead", 20, 20), paused));
+    world.campaign_event(&campaign("ahead_paused", "ahead", 15, 10));
+}
+
+pub(crate) fn check_ahead(world: &World) {
+    let keys = ["rtb:HOME:ahead", "rtb:HOME:ahead_between", "rtb:HOME:ahead_end"];
+    let expected = ["", "", "ahead_moved 30"].map(str::to_owned);
+    world.wait_for("ranks after a kill", expected, |world| keys.map(|key| world.ranks(key)));
+}
+
 /// What is said of the future waits for it, with nobody else talking; a newer word overrules it.
 pub(crate) fn events_of_tomorrow_wait(world: &mut World) {
     let now_ms = now_us() / 1_000;

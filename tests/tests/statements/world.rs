@@ -237,12 +237,16 @@ impl World {
         found.into_iter().next()
     }
 
-    /// Everything in Redis and Postgres.
+    /// Everything in Redis and Postgres that is for others.
     pub(crate) fn results(&self) -> Results {
         let keys = self.script("return table.concat(redis.call('KEYS', KEYS[1]), '\\n')", "*");
         let shown =
             |key: &str| if key.starts_with("rtb:") { self.ranks(key) } else { self.hash(key) };
-        let mut results: Results = keys.lines().map(|key| (key.to_owned(), shown(key))).collect();
+        let mut results: Results = keys
+            .lines()
+            .filter(|key| *key != "rtb-places")
+            .map(|key| (key.to_owned(), shown(key)))
+            .collect();
         let rows = self.rows("SELECT to_jsonb(a)::text FROM conversion_attribution a");
         results.extend(rows.into_iter().map(|row| (row, String::new())));
         results

@@ -4,7 +4,7 @@ import java.util.Map;
 
 /** What a row does to Redis. A later change of the same target replaces an earlier one. */
 sealed interface Change {
-    /** What is changed: a member of a sorted set, or a whole hash. */
+    /** What is changed: where a member of sorted sets is, or a whole hash. */
     record Target(String key, String member) {}
 
     Target target();
@@ -17,8 +17,11 @@ sealed interface Change {
         return second;
     }
 
-    /** ZADD, or ZREM when there is no score. */
-    record Member(Target target, Double score) implements Change {}
+    /**
+     * ZADD to the set {@code key}, after a ZREM from the one where the member was; only the latter when there is no score.
+     * The target is the member's field in the hash that remembers where it is.
+     */
+    record Member(Target target, String key, String score) implements Change {}
 
     /**
      * HSET and PEXPIRE, or DEL when there are no fields. {@code version} is the value of {@code newest-by}; NULL when the

@@ -24,6 +24,18 @@ final class JedisServer implements RedisWriter.Server {
             return 1
             """;
 
+    /**
+     * Puts the member ARGV[1] into the sorted set ARGV[2] with the score ARGV[3], or into none when there is no score, and
+     * takes it out of the set where the hash KEYS[1] says it is.
+     */
+    private static final String PLACE = """
+            local before = redis.call('HGET', KEYS[1], ARGV[1])
+            if before and (before ~= ARGV[2] or ARGV[3] == '') then redis.call('ZREM', before, ARGV[1]) end
+            if ARGV[3] == '' then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+            redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+            return redis.call('ZADD', ARGV[2], ARGV[3], ARGV[1])
+            """;
+
     private final RedisOptions.Server options;
     private final String newestBy;
     private final long ttlMs;
@@ -81,8 +93,8 @@ final class JedisServer implements RedisWriter.Server {
     private void put(Pipeline pipeline, Change change, List<Response<?>> answers) {
         String key = change.target().key();
         if (change instanceof Change.Member member) {
-            String name = member.target().member();
-            answers.add(member.score() == null ? pipeline.zrem(key, name) : pipeline.zadd(key, member.score(), name));
+            String score = member.score() == null ? "" : member.score();
+            answers.add(pipeline.eval(PLACE, List.of(key), List.of(member.target().member(), member.key(), score)));
         } else if (change instanceof Change.Hash hash) {
             if (hash.fields() == null) {
                 answers.add(pipeline.del(key));

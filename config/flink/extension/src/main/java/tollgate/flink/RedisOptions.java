@@ -21,16 +21,19 @@ final class RedisOptions {
                     .withDescription("Instead of the one in the url; empty for none.");
     static final ConfigOption<String> COMMAND =
             ConfigOptions.key("command").stringType().noDefaultValue()
-                    .withDescription("ZADD: a row is a member of a sorted set. HSET: a row is a hash.");
+                    .withDescription("ZADD: a row says in which sorted set a member is. HSET: a row is a hash.");
     static final ConfigOption<String> KEY =
             ConfigOptions.key("key").stringType().noDefaultValue()
-                    .withDescription("The key, with columns of the primary key in braces: rtb:{placement}:{category}.");
+                    .withDescription("The key, with columns in braces: rtb:{placement}:{category}. HSET: columns of the primary key.");
     static final ConfigOption<String> MEMBER =
             ConfigOptions.key("member").stringType().noDefaultValue()
-                    .withDescription("ZADD: the member, written like the key.");
+                    .withDescription("ZADD: the member, written like the key with columns of the primary key. It is in one set at a time.");
+    static final ConfigOption<String> PLACES =
+            ConfigOptions.key("places").stringType().noDefaultValue()
+                    .withDescription("ZADD: key of the hash that remembers in which set each member is.");
     static final ConfigOption<String> SCORE =
             ConfigOptions.key("score").stringType().noDefaultValue()
-                    .withDescription("ZADD: the column with the score, a number.");
+                    .withDescription("ZADD: the column with the score, a number; NULL takes the member out.");
     static final ConfigOption<String> NEWEST_BY =
             ConfigOptions.key("newest-by").stringType().noDefaultValue()
                     .withDescription("HSET: a hash whose field of this column is greater is left as it is.");

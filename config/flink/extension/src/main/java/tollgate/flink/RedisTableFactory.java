@@ -16,7 +16,7 @@ import org.apache.flink.table.factories.FactoryUtil;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.LogicalTypeFamily;
 
-/** Tables {@code 'connector' = 'redis'}: rows become members of sorted sets (ZADD) or hashes (HSET). */
+/** Tables {@code 'connector' = 'redis'}: rows become places in sorted sets (ZADD) or hashes (HSET). */
 public final class RedisTableFactory implements DynamicTableSinkFactory {
     @Override
     public String factoryIdentifier() {
@@ -31,8 +31,8 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
         return Set.of(
-                RedisOptions.USERNAME, RedisOptions.PASSWORD, RedisOptions.MEMBER, RedisOptions.SCORE, RedisOptions.NEWEST_BY,
-                RedisOptions.TTL, RedisOptions.BATCH_ROWS, RedisOptions.BATCH_INTERVAL, RedisOptions.RETRIES,
+                RedisOptions.USERNAME, RedisOptions.PASSWORD, RedisOptions.MEMBER, RedisOptions.PLACES, RedisOptions.SCORE,
+                RedisOptions.NEWEST_BY, RedisOptions.TTL, RedisOptions.BATCH_ROWS, RedisOptions.BATCH_INTERVAL, RedisOptions.RETRIES,
                 RedisOptions.BACKOFF, RedisOptions.TIMEOUT, FactoryUtil.SINK_PARALLELISM);
     }
 
@@ -56,21 +56,24 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
         List<String> names = schema.getColumnNames();
         List<LogicalType> types = schema.getColumns().stream().map(Column::getDataType).map(type -> type.getLogicalType()).toList();
         List<String> primary = schema.getPrimaryKey().map(UniqueConstraint::getColumns).orElse(List.of());
-        Template key = template(RedisOptions.KEY, options.get(RedisOptions.KEY), names, primary);
+        String keyText = options.get(RedisOptions.KEY);
         String command = options.get(RedisOptions.COMMAND).toUpperCase(Locale.ROOT);
         switch (command) {
             case "ZADD" -> {
                 refuse(options, command, RedisOptions.NEWEST_BY, RedisOptions.TTL);
-                Template member = template(RedisOptions.MEMBER, required(options, command, RedisOptions.MEMBER), names, primary);
+                Template key = Template.parse(RedisOptions.KEY.key(), keyText, names);
+                Template member = keyTemplate(RedisOptions.MEMBER, required(options, command, RedisOptions.MEMBER), names, primary);
+                String places = required(options, command, RedisOptions.PLACES);
                 int score = column(RedisOptions.SCORE, required(options, command, RedisOptions.SCORE), names);
-                if (!types.get(score).is(LogicalTypeFamily.NUMERIC) || types.get(score).isNullable()) {
+                if (!types.get(score).is(LogicalTypeFamily.NUMERIC)) {
                     throw new ValidationException("'score' is the column '" + names.get(score) + "' of type " + types.get(score)
-                            + "; a score is a number NOT NULL");
+                            + "; a score is a number");
                 }
-                return RowMapper.ofMembers(names, types, key, member, score);
+                return RowMapper.ofMembers(names, types, key, member, places, score);
             }
             case "HSET" -> {
-                refuse(options, command, RedisOptions.MEMBER, RedisOptions.SCORE);
+                refuse(options, command, RedisOptions.MEMBER, RedisOptions.PLACES, RedisOptions.SCORE);
+                Template key = keyTemplate(RedisOptions.KEY, keyText, names, primary);
                 int version = options.getOptional(RedisOptions.NEWEST_BY).map(name -> version(name, names, types)).orElse(-1);
                 return RowMapper.ofHashes(names, types, key, version);
             }
@@ -78,11 +81,11 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
         }
     }
 
-    /** Deletions carry nothing but the primary key, so that is what key and member are made of. */
-    private static Template template(ConfigOption<String> option, String text, List<String> names, List<String> primary) {
+    /** Deletions carry nothing but the primary key, so that is what names their target. */
+    private static Template keyTemplate(ConfigOption<String> option, String text, List<String> names, List<String> primary) {
         Template template = Template.parse(option.key(), text, names);
         if (primary.isEmpty()) {
-            throw new ValidationException("the table has no primary key; declare PRIMARY KEY (...) NOT ENFORCED with the columns of 'key' and 'member'");
+            throw new ValidationException("the table has no primary key; declare PRIMARY KEY (...) NOT ENFORCED with the columns of '" + option.key() + "'");
         }
         for (int column : template.columns()) {
             if (!primary.contains(names.get(column))) {

@@ -7,14 +7,13 @@ import java.util.Map;
 import org.apache.flink.api.common.operators.ProcessingTimeService;
 import org.apache.flink.api.connector.sink2.SinkWriter;
 import org.apache.flink.table.data.RowData;
-import org.apache.flink.types.RowKind;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * Collects changes and sends them together: when there are enough, when the oldest has waited long enough, and before
  * each checkpoint. A batch that cannot be sent is tried again; then the writer fails, and the job goes back to its
- * checkpoint. Changes are upserts, so sending one twice changes nothing.
+ * checkpoint. Changes say what there has to be, whatever was there, so sending one twice changes nothing.
  */
 final class RedisWriter implements SinkWriter<RowData> {
     private static final Logger LOG = LoggerFactory.getLogger(RedisWriter.class);
@@ -36,8 +35,6 @@ final class RedisWriter implements SinkWriter<RowData> {
     /** In the order of their last change; the last change of a target wins. */
     private final Map<Change.Target, Change> waiting = new LinkedHashMap<>();
 
-    /** What an update is about to replace; it is gone when the row that follows is about something else. */
-    private Change replaced;
     private boolean isTimerSet;
 
     RedisWriter(RowMapper mapper, Server server, RedisOptions.Server options, ProcessingTimeService time) {
@@ -50,12 +47,6 @@ final class RedisWriter implements SinkWriter<RowData> {
     @Override
     public void write(RowData row, Context context) throws IOException, InterruptedException {
         Change change = mapper.change(row);
-        settleReplaced(change.target());
-        if (row.getRowKind() == RowKind.UPDATE_BEFORE) {
-            // Sent on its own it would take an entry away for a moment.
-            replaced = change;
-            return;
-        }
         waiting.merge(change.target(), change, Change::later);
         if (waiting.size() >= options.batchRows()) {
             send();
@@ -70,20 +61,12 @@ final class RedisWriter implements SinkWriter<RowData> {
 
     @Override
     public void flush(boolean isEnd) throws IOException, InterruptedException {
-        settleReplaced(null);
         send();
     }
 
     @Override
     public void close() {
         server.close();
-    }
-
-    private void settleReplaced(Change.Target next) {
-        if (replaced != null && !replaced.target().equals(next)) {
-            waiting.put(replaced.target(), replaced);
-        }
-        replaced = null;
     }
 
     private void send() throws IOException, InterruptedException {

@@ -22,14 +22,17 @@ final class RowMapper implements Serializable {
     private final List<String> names;
     private final RowData.FieldGetter[] getters;
     private final Template key;
-    /** NULL for hashes. */
+    /** NULL for hashes, like {@code places}. */
     private final Template member;
+    /** The hash that remembers where members are. */
+    private final String places;
     /** Column of the score; -1 for hashes. */
     private final int score;
     /** Column of the version; -1 when hashes have none. */
     private final int version;
 
-    private RowMapper(List<String> names, List<LogicalType> types, Template key, Template member, int score, int version) {
+    private RowMapper(
+            List<String> names, List<LogicalType> types, Template key, Template member, String places, int score, int version) {
         this.names = List.copyOf(names);
         this.getters = new RowData.FieldGetter[types.size()];
         for (int at = 0; at < getters.length; at++) {
@@ -37,16 +40,18 @@ final class RowMapper implements Serializable {
         }
         this.key = key;
         this.member = member;
+        this.places = places;
         this.score = score;
         this.version = version;
     }
 
-    static RowMapper ofMembers(List<String> names, List<LogicalType> types, Template key, Template member, int score) {
-        return new RowMapper(names, types, key, member, score, -1);
+    static RowMapper ofMembers(
+            List<String> names, List<LogicalType> types, Template key, Template member, String places, int score) {
+        return new RowMapper(names, types, key, member, places, score, -1);
     }
 
     static RowMapper ofHashes(List<String> names, List<LogicalType> types, Template key, int version) {
-        return new RowMapper(names, types, key, null, -1, version);
+        return new RowMapper(names, types, key, null, null, -1, version);
     }
 
     /** The field by which the newest hash is found; NULL when there is none. */
@@ -55,11 +60,12 @@ final class RowMapper implements Serializable {
     }
 
     Change change(RowData row) {
-        boolean isGone = row.getRowKind() == RowKind.DELETE || row.getRowKind() == RowKind.UPDATE_BEFORE;
+        boolean isGone = row.getRowKind() == RowKind.DELETE;
         String filledKey = key.fill(at -> text(row, at));
         if (member != null) {
-            Change.Target target = new Change.Target(filledKey, member.fill(at -> text(row, at)));
-            return new Change.Member(target, isGone ? null : Double.valueOf(text(row, score)));
+            Change.Target target = new Change.Target(places, member.fill(at -> text(row, at)));
+            boolean isPlaced = !isGone && getters[score].getFieldOrNull(row) != null;
+            return isPlaced ? new Change.Member(target, filledKey, text(row, score)) : new Change.Member(target, "", null);
         }
         Change.Target target = new Change.Target(filledKey, null);
         return new Change.Hash(target, isGone ? null : fields(row), isGone || version < 0 ? null : text(row, version));

@@ -20,17 +20,18 @@ import org.junit.jupiter.params.provider.CsvSource;
 class RedisTableFactoryTest {
     private static final ResolvedSchema SCHEMA = new ResolvedSchema(
             List.of(
-                    Column.physical("category", DataTypes.STRING().notNull()),
+                    Column.physical("category", DataTypes.STRING()),
                     Column.physical("campaign_id", DataTypes.STRING().notNull()),
-                    Column.physical("bid_price", DataTypes.DECIMAL(18, 6).notNull()),
+                    Column.physical("bid_price", DataTypes.DECIMAL(18, 6)),
                     Column.physical("clicks", DataTypes.BIGINT()),
                     Column.physical("window_end", DataTypes.TIMESTAMP(3))),
             List.of(),
-            UniqueConstraint.primaryKey("key", List.of("category", "campaign_id")),
+            UniqueConstraint.primaryKey("key", List.of("campaign_id")),
             List.of());
 
     private static final Map<String, String> RANKS = Map.of(
-            "url", "redis://host", "command", "ZADD", "key", "rtb:{category}", "member", "{campaign_id}", "score", "bid_price");
+            "url", "redis://host", "command", "ZADD", "key", "rtb:{category}", "member", "{campaign_id}", "places", "rtb-places",
+            "score", "bid_price");
 
     private static final Map<String, String> HASHES =
             Map.of("url", "redis://host", "command", "hset", "key", "metrics:{campaign_id}", "newest-by", "window_end", "ttl", "1 h");
@@ -53,13 +54,12 @@ class RedisTableFactoryTest {
         "command | SADD | there are ZADD and HSET",
         "key | rtb:{nobody} | names the column 'nobody'",
         "key | rtb:{category | without }",
-        "key | rtb:{clicks} | not part of the primary key",
         "member | {bid_price} | not part of the primary key",
         "member | | needs 'member'",
+        "places | | needs 'places'",
         "score | | needs 'score'",
         "score | nobody | names the column 'nobody'",
-        "score | campaign_id | a number NOT NULL",
-        "score | clicks | a number NOT NULL",
+        "score | campaign_id | a score is a number",
         "ttl | 1 h | means nothing to 'command' = 'ZADD'",
         "newest-by | window_end | means nothing to 'command' = 'ZADD'",
         "url | localhost:6379 | names no Redis server",
@@ -77,6 +77,8 @@ class RedisTableFactoryTest {
     @ParameterizedTest
     @CsvSource(delimiter = '|', value = {
         "score | bid_price | means nothing to 'command' = 'HSET'",
+        "places | rtb-places | means nothing to 'command' = 'HSET'",
+        "key | metrics:{clicks} | not part of the primary key",
         "newest-by | clicks | has to be a timestamp",
         "newest-by | nobody | names the column 'nobody'",
     })
