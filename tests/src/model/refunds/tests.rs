@@ -137,12 +137,18 @@ fn nothing_is_given_back_twice() {
 #[test]
 fn clicks_of_one_instant_are_meant_by_number() {
     use State::Refunded;
-    let window =
-        |window, seconds: &[i64], count, refund| Compensation { window, ..claim(seconds, count, refund) };
+    let window = |window, seconds: &[i64], count, refund| Compensation {
+        window,
+        ..claim(seconds, count, refund)
+    };
     let five = [7; 5];
     let three = (Refunded, 200, false, &[1, 2][..]);
     check(&five, &[claim(&[7; 3], 3, 200)], &[three]);
-    check(&five, &[claim(&[7; 3], 3, 200), claim(&[7; 2], 2, 100)], &[three, (Refunded, 100, false, &[3])]);
+    check(
+        &five,
+        &[claim(&[7; 3], 3, 200), claim(&[7; 2], 2, 100)],
+        &[three, (Refunded, 100, false, &[3])],
+    );
     // The third one finds only one that is left.
     check(
         &five,
