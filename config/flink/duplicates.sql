@@ -37,7 +37,7 @@ CREATE TEMPORARY TABLE compensation_events (
 -- behind it follows the timestamp as it was written, by which the host finds the charge.
 CREATE TEMPORARY VIEW charged_clicks AS
 SELECT
-  advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, occurred_at,
+  advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts,
   COALESCE(TRY_CAST(actual_price AS DECIMAL(18, 6)), TRY_CAST(bid_price AS DECIMAL(18, 6)), 0) AS price,
   CAST(occurred_at AS STRING) || LPAD(CAST(`partition` AS STRING), 5, '0') || LPAD(CAST(`offset` AS STRING), 19, '0') AS place
 FROM ad_events /*+ OPTIONS('properties.group.id' = '${DUPLICATES_GROUP}') */
@@ -54,7 +54,7 @@ SELECT *, MIN(place || `timestamp`) OVER (
 FROM charged_clicks;
 
 CREATE TEMPORARY VIEW duplicates AS
-SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, occurred_at, price, place, first_place
+SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, price, place, SUBSTRING(place, 1, 26) AS instant, first_place
 FROM repeats
 WHERE place || `timestamp` > first_place;
 
@@ -62,7 +62,7 @@ WHERE place || `timestamp` > first_place;
 CREATE TEMPORARY VIEW numbered_at_instants AS
 SELECT * FROM (
   SELECT *, ROW_NUMBER() OVER (
-    PARTITION BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id, occurred_at ORDER BY place
+    PARTITION BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id, instant ORDER BY place
   ) AS nth_at_instant
   FROM TABLE(TUMBLE(TABLE duplicates, DESCRIPTOR(ts), INTERVAL '${DUPLICATES_WINDOW}' HOUR TO SECOND))
 )
