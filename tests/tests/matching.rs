@@ -125,11 +125,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(
-        known: &campaigns::Campaign,
-        outcome: &Outcome,
-        rule: Refunder,
-    ) -> Self {
+    fn new(known: &campaigns::Campaign, outcome: &Outcome, rule: Refunder) -> Self {
         let charge = |(place, fate): (&Place, &Fate)| match fate {
             Fate::Charged(charge) => Some(MatchedCharge {
                 topic: "ad-events".into(),
