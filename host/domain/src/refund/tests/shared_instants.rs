@@ -47,6 +47,8 @@ fn an_instant_gives_as_many_charges_as_it_is_named() {
     let chain = [(1, old), (1, new), (2, new)];
     check_shared((3, 200, &[1, 1, 2]), &chain, (200, true, 200, &[1, 2]));
     check_shared((2, 100, &[1, 2]), &chain, (100, true, 100, &[2]));
+    let more = [(1, old), (1, new), (1, new)];
+    check_shared((2, 100, &[1, 1]), &more, (100, true, 100, &[1]));
 }
 
 #[test]
