@@ -23,8 +23,8 @@ const MANY: i64 = 250;
 type Crowd = (&'static str, fn() -> Vec<i64>, &'static [(i64, usize, &'static str)]);
 
 const CROWDS: [Crowd; 3] = [
-    // Not one but three events of the same timestamps would be, for the host, the same one that came again.
-    ("crowd_at_once", || vec![300], &[(300, 100, "2024-01-15T10:30:00Z")]),
+    // Two events of the same timestamps would be, for the host, one that came twice.
+    ("crowd_at_once", || vec![201], &[(201, 100, "2024-01-15T10:30:00Z")]),
     // Of three clicks at 10:30:03.4 the first one is the 99th duplicate.
     (
         "crowd_at_the_cut",
@@ -34,8 +34,8 @@ const CROWDS: [Crowd; 3] = [
     // The second event begins behind the crowd that has filled the first one.
     (
         "crowd_in_between",
-        || vec![1, 97, 150, 2],
-        &[(248, 100, "2024-01-15T10:30:00.2Z"), (3, 3, "2024-01-15T10:30:00.3Z")],
+        || vec![1, 97, 30, 2],
+        &[(128, 100, "2024-01-15T10:30:00.2Z"), (3, 3, "2024-01-15T10:30:00.3Z")],
     ),
 ];
 
