@@ -54,29 +54,47 @@ SELECT *, MIN(place || `timestamp`) OVER (
 FROM charged_clicks;
 
 CREATE TEMPORARY VIEW duplicates AS
-SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, price, place, first_place
+SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, price, place, SUBSTRING(place, 1, 26) AS instant, first_place
 FROM repeats
 WHERE place || `timestamp` > first_place;
 
--- The host reads ${DUPLICATES_PER_EVENT_MAX} duplicates and their first click in one event; who clicks more in a window makes more events.
+-- Duplicates by their places in the window, and among those of their instant.
+CREATE TEMPORARY VIEW numbered_at_instants AS
+SELECT * FROM (
+  SELECT *, ROW_NUMBER() OVER (
+    PARTITION BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id, instant ORDER BY place
+  ) AS nth_at_instant
+  FROM TABLE(TUMBLE(TABLE duplicates, DESCRIPTOR(ts), INTERVAL '${DUPLICATES_WINDOW}' HOUR TO SECOND))
+)
+WHERE nth_at_instant <= 1000000;
+
 CREATE TEMPORARY VIEW numbered AS
 SELECT * FROM (
   SELECT *, ROW_NUMBER() OVER (
     PARTITION BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id ORDER BY place
   ) AS nth
-  FROM TABLE(TUMBLE(TABLE duplicates, DESCRIPTOR(ts), INTERVAL '${DUPLICATES_WINDOW}' HOUR TO SECOND))
+  FROM numbered_at_instants
 )
 WHERE nth <= 1000000;
 
+-- The host reads ${DUPLICATES_PER_EVENT_MAX} duplicates and their first click in one event; who clicks more in a window makes more events.
+-- An instant is whole in one of them, the one in which it begins: the host knows an event again by its timestamps, and
+-- could not tell two events about one instant from one that came twice. So the last instant of an event may have more
+-- duplicates than there is room to name; the event counts and sums them all the same.
 INSERT INTO compensation_events
 SELECT
   DATE_FORMAT(window_end, 'yyyy-MM-dd''T''HH:mm:ss''Z'''),
   advertiser_id, campaign_id, ad_id, device_id,
   COUNT(*) + 1,
   SUM(price),
-  ARRAY_CONCAT(ARRAY[SUBSTRING(MIN(first_place), 51)], ARRAY_AGG(`timestamp`)),
+  ARRAY_CONCAT(
+    ARRAY[SUBSTRING(MIN(first_place), 51)],
+    ARRAY_AGG(`timestamp`) FILTER (
+      WHERE (nth - 1) / ${DUPLICATES_PER_EVENT_MAX} = (nth - nth_at_instant) / ${DUPLICATES_PER_EVENT_MAX})
+  ),
   '${DETECTION_WINDOW}',
   'DUPLICATE_CLICK_DETECTED',
   'BALANCE_REFUND'
 FROM numbered
-GROUP BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id, (nth - 1) / ${DUPLICATES_PER_EVENT_MAX};
+GROUP BY window_start, window_end, advertiser_id, campaign_id, ad_id, device_id,
+  (nth - nth_at_instant) / ${DUPLICATES_PER_EVENT_MAX};

@@ -4,6 +4,7 @@
 //! that was given back is never marked a second time. Everything else is the rule's to judge.
 
 mod columns;
+mod matching;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::notice::{HappeningFacts, HappeningKind};
 use crate::plan::{BalanceMove, Crossing, DayMove, OutboxMessage, Plan, StatusChange};
 use crate::rule::{Description, Fault, RuleError};
 use crate::transcript::{Outcome, RefundTranscript};
+
+use matching::Matched;
 
 /// States that a settlement gives to a compensation, as the ledger writes them.
 pub mod state {
@@ -36,7 +39,7 @@ pub struct RefundFacts {
     /// The day whose spend the refund restores; see [`day_key`].
     pub day: DayKey,
     pub state: DayState,
-    /// By time, then by place in the log.
+    /// All that stand at the compensation's instants, by time, then by place in the log. It may mean some of them only.
     pub charges: Vec<MatchedCharge>,
     /// Rule generation in force.
     pub generation: u64,
@@ -45,7 +48,7 @@ pub struct RefundFacts {
     pub waited_us: i64,
 }
 
-/// A charge that the compensation refers to: same campaign, device and ad, at one of its instants.
+/// A charge that the compensation may refer to: same campaign, device and ad, at one of its instants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchedCharge {
     pub topic: String,
@@ -171,13 +174,14 @@ pub fn decide_recorded(
         let rejection = Rejection::new(Code::AdvertiserMismatch, Stage::Resolve, sentence);
         return Ok((case.failed(state::REJECTED, rejection.code.as_str(), rejection), None));
     }
-    let columns = columns::of(&row.event, facts, limits, rule.description().needs);
+    let matched = matching::matched(&row.event, &facts.charges);
+    let columns = columns::of(&row.event, facts, &matched, limits, rule.description().needs);
     let answer = rule.decide(&columns);
     let checked = |decisions| fence::check_decisions(&columns, decisions, rule.description());
     let breach = answer.as_ref().ok().and_then(|decisions| checked(decisions).err());
     let outcome = Outcome::of(&answer, breach.as_ref());
     let plan = match breach.map_or(answer, |fault| Err(fault.into())) {
-        Ok(decisions) => case.carry_out(&decisions, facts, limits, rule.description()),
+        Ok(decisions) => case.carry_out(&decisions, facts, &matched, limits, rule.description()),
         Err(RuleError::Fault(fault)) => case.faulted(&fault, rule.description()),
         Err(host) => return Err(host),
     };
@@ -220,15 +224,18 @@ impl Case<'_> {
         &self,
         decisions: &Decisions,
         facts: &RefundFacts,
+        matched: &Matched<'_>,
         limits: &RefundLimits,
         rule: &Description,
     ) -> RefundPlan {
         let (name, help) = rule
             .reason(decisions.reason[0])
             .map_or(("", ""), |reason| (reason.name.as_str(), reason.help.as_str()));
-        let found = found(&self.row.event, facts);
+        let found = found(&self.row.event, facts, matched);
         match decisions.action[0] {
-            refund_action::APPROVE => self.refund(Micros(decisions.refund_micros[0]), name, facts),
+            refund_action::APPROVE => {
+                self.refund(Micros(decisions.refund_micros[0]), name, facts, matched)
+            }
             refund_action::PARK if facts.waited_us < limits.expire_us => {
                 RefundPlan { detail: found, ..self.plan(state::WAITING, name) }
             }
@@ -245,7 +252,13 @@ impl Case<'_> {
         }
     }
 
-    fn refund(&self, refund: Micros, reason: &str, facts: &RefundFacts) -> RefundPlan {
+    fn refund(
+        &self,
+        refund: Micros,
+        reason: &str,
+        facts: &RefundFacts,
+        matched: &Matched<'_>,
+    ) -> RefundPlan {
         let (Some(balance), Some(spent)) =
             (facts.balance.checked_add(refund), facts.state.spent.checked_sub(refund))
         else {
@@ -267,8 +280,8 @@ impl Case<'_> {
                 expected_version: version,
                 new: DayState { spent, version: version + 1, ..facts.state },
             }),
-            charges: given_back(&facts.charges, refund),
-            mismatch: mismatch(&self.row.event, &facts.charges, refund),
+            charges: given_back(&self.row.event, matched, refund),
+            mismatch: mismatch(&self.row.event, &matched.charges, refund),
             ..self.plan(state::REFUNDED, reason)
         }
     }
@@ -333,8 +346,8 @@ impl Case<'_> {
 }
 
 /// Duplicates that nobody has given back: all matched charges but the earliest one.
-fn duplicates(charges: &[MatchedCharge]) -> impl Iterator<Item = &MatchedCharge> {
-    charges.iter().skip(1).filter(|charge| !charge.refunded)
+fn duplicates<'m>(matched: &'m Matched<'_>) -> impl Iterator<Item = &'m MatchedCharge> {
+    matched.charges.iter().skip(1).copied().filter(|charge| !charge.refunded)
 }
 
 /// Sum of charges, which cannot leave 128 bits.
@@ -342,27 +355,38 @@ fn sum<'c>(charges: impl Iterator<Item = &'c MatchedCharge>) -> i128 {
     charges.map(|charge| i128::from(charge.charged.0)).sum()
 }
 
-/// The charges that a refund gives back: all duplicates, and the earliest charge as well when the refund is more than
-/// they have cost, so that no other compensation gives it back again.
-fn given_back(charges: &[MatchedCharge], refund: Micros) -> Vec<MatchedCharge> {
-    let exceeds = i128::from(refund.0) > sum(duplicates(charges));
-    let first = charges.first().filter(|first| exceeds && !first.refunded);
-    first.into_iter().chain(duplicates(charges)).cloned().collect()
+/// The charges that a refund gives back: as many duplicates as the event counts, more as long as the refund is more
+/// than they have cost, and the earliest charge as well when it is more than all of them have cost. So whoever means
+/// the others finds them, and nothing that was paid is paid again.
+fn given_back(
+    event: &CompensationEvent,
+    matched: &Matched<'_>,
+    refund: Micros,
+) -> Vec<MatchedCharge> {
+    let counted = (event.duplicate_count as usize).saturating_sub(1);
+    let mut covered = 0;
+    let meant = duplicates(matched).enumerate().take_while(|(at, charge)| {
+        let is_meant = *at < counted || covered < i128::from(refund.0);
+        covered += i128::from(charge.charged.0);
+        is_meant
+    });
+    let exceeds = i128::from(refund.0) > sum(duplicates(matched));
+    let first = matched.charges.first().copied().filter(|first| exceeds && !first.refunded);
+    first.into_iter().chain(meant.map(|(_, charge)| charge)).cloned().collect()
 }
 
 /// What of the matched charges is taken to be given back. Nothing, before any was; after that also the earliest, which is
 /// no duplicate, so that windows that overlap do not pay it back bit by bit. All of it when there is no duplicate.
-fn unavailable(charges: &[MatchedCharge]) -> i128 {
-    let is_untouched = charges.iter().all(|charge| !charge.refunded);
-    if is_untouched && duplicates(charges).next().is_some() {
+fn unavailable(matched: &Matched<'_>) -> i128 {
+    if !matched.touched && duplicates(matched).next().is_some() {
         return 0;
     }
-    sum(charges.iter()) - sum(duplicates(charges))
+    sum(matched.charges.iter().copied()) - sum(duplicates(matched))
 }
 
 fn mismatch(
     event: &CompensationEvent,
-    charges: &[MatchedCharge],
+    charges: &[&MatchedCharge],
     refund: Micros,
 ) -> Option<String> {
     let mut sentences = Vec::new();
@@ -385,10 +409,10 @@ fn mismatch(
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
-fn found(event: &CompensationEvent, facts: &RefundFacts) -> String {
+fn found(event: &CompensationEvent, facts: &RefundFacts, matched: &Matched<'_>) -> String {
     let (claimed, spent) = (event.claimed, facts.state.spent);
-    let (matched, count) = (facts.charges.len(), event.duplicate_count);
-    let refunded = facts.charges.iter().filter(|charge| charge.refunded).count();
+    let refunded = matched.charges.iter().filter(|charge| charge.refunded).count();
+    let (matched, count) = (matched.charges.len(), event.duplicate_count);
     format!(
         "It claims {claimed}; {matched} of {count} clicks are in the ledger, {refunded} of them refunded; the day's \
          net charges are {spent}"

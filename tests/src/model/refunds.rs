@@ -1,6 +1,7 @@
 //! What compensations must have led to: each one is settled by itself, in the order in which they were made, with
 //! every click known.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
@@ -180,18 +181,17 @@ impl Refunds {
         let charged = clicks.spent.get(&key).copied().unwrap_or_default();
         let refundable = charged - self.by_day.get(&key).copied().unwrap_or_default();
 
-        let matched = claim.charges(charges);
+        let there = claim.charges(charges);
+        let matched = self.meant(claim, &there);
         let sum = |charges: &[(Place, &Charge)]| -> i64 {
             charges.iter().map(|(_, charge)| charge.amount_micros).sum()
         };
         // All but the first click were not wanted.
-        let (given_back, left): (Vec<_>, Vec<_>) =
-            matched.iter().copied().partition(|(charge, _)| self.given_back.contains_key(charge));
-        let unwanted: Vec<_> =
-            left.iter().filter(|charge| Some(*charge) != matched.first()).collect();
-        let cost: i64 = unwanted.iter().map(|(_, charge)| charge.amount_micros).sum();
-        // Once some of them were given back, the first click is held to be wanted.
-        let rest = match (matched.is_empty(), given_back.is_empty()) {
+        let is_left = |charge: &(Place, &Charge)| !self.given_back.contains_key(&charge.0);
+        let unwanted: Vec<_> = matched.iter().skip(1).copied().filter(is_left).collect();
+        let cost = sum(&unwanted);
+        // Once some of what is there was given back, the first click is held to be wanted.
+        let rest = match (matched.is_empty(), there.iter().all(is_left)) {
             (true, _) => i64::MAX,
             (false, true) => sum(&matched),
             (false, false) => cost,
@@ -203,15 +203,52 @@ impl Refunds {
         if refund <= 0 {
             return Err(State::Rejected("COMPENSATION_REJECTED"));
         }
-        let mut marked: Vec<Place> = unwanted.iter().map(|(charge, _)| *charge).collect();
+        let (mut marked, mut paid_for): (Vec<Place>, i64) = (Vec::new(), 0);
+        for (charge, what) in &unwanted {
+            // Neither more than it counts, nor less than was paid.
+            if number(marked.len()) < claim.count - 1 || paid_for < refund {
+                marked.push(*charge);
+                paid_for += what.amount_micros;
+            }
+        }
         // More than they have cost can only be the price of the first click.
         if refund > cost {
-            marked.extend(left.first().map(|(charge, _)| *charge));
+            marked.extend(matched.first().filter(|first| is_left(first)).map(|(first, _)| *first));
         }
         self.given_back.extend(marked.into_iter().map(|charge| (charge, place)));
         *self.by_day.entry(key).or_default() += refund;
         *self.by_advertiser.entry(claim.advertiser.clone()).or_default() += refund;
         Ok((refund, day, claim.contradicts(&matched, refund)))
+    }
+
+    /// What an event means of the charges that are there at its instants, which are in order: for each time that it
+    /// names one of that time, then for each click that it counts beyond those one of its latest time.
+    fn meant<'a>(&self, claim: &Claim, there: &[(Place, &'a Charge)]) -> Vec<(Place, &'a Charge)> {
+        let is_given_back = |charge: &(Place, &Charge)| self.given_back.contains_key(&charge.0);
+        let mut open = there.to_vec();
+        let mut meant: Vec<(Place, &Charge)> = Vec::new();
+        for at_us in &claim.at_us {
+            let of_time = |charge: &&(Place, &Charge)| charge.1.occurred_at_us == *at_us;
+            let mut candidates = open.iter().filter(of_time).copied().collect::<Vec<_>>();
+            // The first click of all is the one that was wanted. Of others those that were given back come last.
+            if !meant.is_empty() {
+                candidates.sort_by_key(|charge| (is_given_back(charge), charge.0));
+            }
+            if let Some(charge) = candidates.first() {
+                open.retain(|other| other.0 != charge.0);
+                meant.push(*charge);
+            }
+        }
+        for _ in number(claim.at_us.len())..claim.count {
+            let rank = |charge: &&(Place, &Charge)| {
+                (is_given_back(charge), Reverse(charge.1.occurred_at_us), charge.0)
+            };
+            let Some(charge) = open.iter().min_by_key(rank).copied() else { break };
+            open.retain(|other| other.0 != charge.0);
+            meant.push(charge);
+        }
+        meant.sort_by_key(|(place, charge)| (charge.occurred_at_us, *place));
+        meant
     }
 }
 
@@ -243,7 +280,7 @@ impl Claim {
         (advertiser, campaign, ad, device, window, kind, times)
     }
 
-    /// Charges that it means, by time: of its device on its ad, at one of its instants.
+    /// Charges that it may mean, by time: of its device on its ad, at one of its instants.
     fn charges<'a>(&self, charges: &ByDevice<'a>) -> Vec<(Place, &'a Charge)> {
         if self.device.is_empty() || self.ad.is_empty() {
             return Vec::new();
@@ -260,12 +297,15 @@ impl Claim {
     }
 
     fn contradicts(&self, matched: &[(Place, &Charge)], refund: i64) -> bool {
-        let number = |len: usize| i64::try_from(len).unwrap_or(i64::MAX);
         let price = matched.first().map(|(_, charge)| charge.amount_micros);
         price.is_some_and(|price| refund != (self.count - 1) * price)
             || number(self.at_us.len()) != self.count
             || number(matched.len()) < self.count
     }
+}
+
+fn number(len: usize) -> i64 {
+    i64::try_from(len).unwrap_or(i64::MAX)
 }
 
 fn by_device(clicks: &Outcome) -> ByDevice<'_> {

@@ -3,6 +3,7 @@
 
 mod activations;
 mod candidates;
+mod crowds;
 mod dead_letters;
 mod exact;
 mod explain;

@@ -18,6 +18,27 @@ struct Case {
 /// Clicks of a device in one window, more than fit into an event.
 const MANY: i64 = 250;
 
+/// Devices that click several times at an instant, more than fit into an event: clicks at each of the instants, which
+/// are 100 ms apart; and of each event the count, how many timestamps it names, and the last of them.
+type Crowd = (&'static str, fn() -> Vec<i64>, &'static [(i64, usize, &'static str)]);
+
+const CROWDS: [Crowd; 3] = [
+    // Two events of the same timestamps would be, for the host, one that came twice.
+    ("crowd_at_once", || vec![201], &[(201, 100, "2024-01-15T10:30:00Z")]),
+    // Of three clicks at 10:30:03.4 the first one is the 99th duplicate.
+    (
+        "crowd_at_the_cut",
+        || [vec![1, 2], vec![3; 40]].concat(),
+        &[(102, 100, "2024-01-15T10:30:03.4Z"), (22, 22, "2024-01-15T10:30:04.1Z")],
+    ),
+    // The second event begins behind the crowd that has filled the first one.
+    (
+        "crowd_in_between",
+        || vec![1, 97, 30, 2],
+        &[(128, 100, "2024-01-15T10:30:00.2Z"), (3, 3, "2024-01-15T10:30:00.3Z")],
+    ),
+];
+
 pub(crate) fn feed(world: &mut World) {
     for case in cases() {
         for (after_ms, changes) in case.clicks {
@@ -27,6 +48,14 @@ pub(crate) fn feed(world: &mut World) {
     }
     for one in 0..MANY {
         world.ad_event(ad("CLICK", "campaign_100", "many", BASE_MS + one * 100));
+    }
+    for (device, clicks, _) in CROWDS {
+        for (at, many) in clicks().into_iter().enumerate() {
+            for _ in 0..many {
+                let at_ms = BASE_MS + at as i64 * 100;
+                world.ad_event(ad("CLICK", "campaign_100", device, at_ms));
+            }
+        }
     }
 }
 
@@ -42,6 +71,7 @@ pub(crate) fn check(world: &World) {
         world.wait_for(case.device, expected, |world| of_device(world, case.device));
     }
     check_many(world);
+    check_crowds(world);
     let keys =
         |world: &World| -> BTreeSet<_> { emitted(world).into_iter().map(|(key, _)| key).collect() };
     world.wait_for("keys", ["advertiser_50".to_owned()].into(), keys);
@@ -60,6 +90,27 @@ fn check_many(world: &World) {
     let all: BTreeSet<_> = events.iter().flat_map(repeated).collect();
     assert_eq!((counts, refunds), (vec![100, 100, 52], (MANY - 1) * 1200));
     assert_eq!(all.len() as i64, MANY - 1);
+}
+
+/// An instant is in one event, which counts and refunds all of its duplicates, named or not.
+fn check_crowds(world: &World) {
+    for (device, clicks, expected) in CROWDS {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(count, named, last)| (*count, (count - 1) * 1200, *named, (*last).to_owned()))
+            .collect();
+        let counted: i64 = expected.iter().map(|(count, ..)| count - 1).sum();
+        assert_eq!(counted, clicks().iter().sum::<i64>() - 1, "{device}");
+        world.wait_for(device, expected, |world| {
+            let events = of_device(world, device).into_iter().map(|event| {
+                let number = |name: &str| event[name].as_i64().unwrap();
+                let instants = event["original_click_timestamps"].as_array().unwrap();
+                let last = instants.last().unwrap().as_str().unwrap().to_owned();
+                (number("duplicate_click_count"), number("refund_amount"), instants.len(), last)
+            });
+            events.collect()
+        });
+    }
 }
 
 /// Clicks that a cluster reads which is then killed; the windows are open.

@@ -1,5 +1,6 @@
 //! The table of one compensation, as its rule is given it.
 
+use super::matching::Matched;
 use super::{RefundFacts, RefundLimits, sum, unavailable};
 use crate::book::BUDGET_EXHAUSTED;
 use crate::compensation::CompensationEvent;
@@ -13,6 +14,7 @@ use crate::rule::Needs;
 pub(super) fn of(
     event: &CompensationEvent,
     facts: &RefundFacts,
+    matched: &Matched<'_>,
     limits: &RefundLimits,
     needs: Needs,
 ) -> RefundColumns {
@@ -25,14 +27,14 @@ pub(super) fn of(
         duplicate_count: vec![event.duplicate_count],
         timestamp_count: vec![number(event.timestamps_us.len())],
         refundable_micros: vec![facts.state.spent.0.max(0)],
-        clicks_complete: vec![u8::from(is_complete(event, facts, limits))],
+        clicks_complete: vec![u8::from(is_complete(event, facts, matched, limits))],
         ..CompensationColumns::default()
     };
     if needs.matched_charges {
-        compensations.matched_micros.push(fitting(sum(facts.charges.iter())));
-        compensations.matched_count.push(number(facts.charges.len()));
-        compensations.matched_refunded_micros.push(fitting(unavailable(&facts.charges)));
-        compensations.matched_generation.push(generation(facts));
+        compensations.matched_micros.push(fitting(sum(matched.charges.iter().copied())));
+        compensations.matched_count.push(number(matched.charges.len()));
+        compensations.matched_refunded_micros.push(fitting(unavailable(matched)));
+        compensations.matched_generation.push(generation(matched));
     }
     if needs.texts {
         compensations.device.push(texts.index(&event.device));
@@ -81,18 +83,23 @@ fn days(facts: &RefundFacts, needs: Needs) -> CampaignDayColumns {
 /// Whether the ledger has all clicks that the compensation can mean. What counts less than it names waits for all that
 /// it names, so that the answer does not depend on which of them came first. What names none waits for a day that has
 /// charged as much as it claims.
-fn is_complete(event: &CompensationEvent, facts: &RefundFacts, limits: &RefundLimits) -> bool {
+fn is_complete(
+    event: &CompensationEvent,
+    facts: &RefundFacts,
+    matched: &Matched<'_>,
+    limits: &RefundLimits,
+) -> bool {
     let meant = (event.duplicate_count as usize).max(event.timestamps_us.len());
     let has_all = match event.is_matchable() {
-        true => facts.charges.len() >= meant,
+        true => matched.certain >= meant,
         false => facts.state.spent >= event.claimed,
     };
     has_all || facts.waited_us >= limits.settle_us
 }
 
 /// Generation that priced all matched charges; 0 when there are several or none.
-fn generation(facts: &RefundFacts) -> u64 {
-    let mut generations = facts.charges.iter().map(|charge| charge.generation);
+fn generation(matched: &Matched<'_>) -> u64 {
+    let mut generations = matched.charges.iter().map(|charge| charge.generation);
     let first = generations.next().unwrap_or(0);
     if generations.all(|generation| generation == first) { first } else { 0 }
 }

@@ -206,7 +206,7 @@ pub(super) async fn lock<D: Dialect>(
     }))
 }
 
-/// The charges that a compensation means, as if none was given back; none when it does not say enough.
+/// All charges at the instants of a compensation, as if none was given back; none when it does not say enough.
 async fn charges<D: Dialect>(
     conn: &mut D,
     event: &CompensationEvent,

@@ -135,6 +135,59 @@ fn nothing_is_given_back_twice() {
 }
 
 #[test]
+fn clicks_of_one_instant_are_meant_by_number() {
+    use State::Refunded;
+    let window = |window, seconds: &[i64], count, refund| Compensation {
+        window,
+        ..claim(seconds, count, refund)
+    };
+    let five = [7; 5];
+    let three = (Refunded, 200, false, &[1, 2][..]);
+    check(&five, &[claim(&[7; 3], 3, 200)], &[three]);
+    check(
+        &five,
+        &[claim(&[7; 3], 3, 200), claim(&[7; 2], 2, 100)],
+        &[three, (Refunded, 100, false, &[3])],
+    );
+    // The third one finds only one that is left.
+    check(
+        &five,
+        &[claim(&[7; 3], 3, 200), claim(&[7; 2], 2, 100), window("1_HOUR", &[7; 3], 3, 200)],
+        &[three, (Refunded, 100, false, &[3]), (Refunded, 100, true, &[4])],
+    );
+    check(
+        &five,
+        &[claim(&[7; 3], 3, 200), window("1_HOUR", &[7; 3], 3, 300)],
+        &[three, (Refunded, 200, false, &[3, 4])],
+    );
+    // A first click of its own, and an instant that two events share.
+    let shared = [0, 7, 7, 7, 9];
+    check(
+        &shared,
+        &[claim(&[0, 7, 9], 3, 200), claim(&[0, 7, 7], 3, 200)],
+        &[(Refunded, 200, false, &[1, 4]), (Refunded, 200, false, &[2, 3])],
+    );
+    // What counts more than it names means more of its last instant.
+    let begun = [0, 0, 0, 7, 7, 7];
+    check(&begun, &[claim(&[0, 7], 4, 300)], &[(Refunded, 300, true, &[3, 4, 5])]);
+    check(
+        &begun,
+        &[claim(&[0, 7], 4, 300), claim(&[0, 0, 0], 3, 200)],
+        &[(Refunded, 300, true, &[3, 4, 5]), (Refunded, 200, false, &[1, 2])],
+    );
+    check(&begun, &[claim(&[0, 7], 5, 400)], &[(Refunded, 400, true, &[1, 3, 4, 5])]);
+    check(&begun, &[claim(&[0, 7], 9, 800)], &[(Refunded, 600, true, &[0, 1, 2, 3, 4, 5])]);
+    // What counts less than it names marks what it is paid for.
+    let three = [0, 5, 9];
+    check(
+        &three,
+        &[claim(&three, 2, 100), claim(&[0, 9], 2, 100)],
+        &[(Refunded, 100, true, &[1]), (Refunded, 100, false, &[2])],
+    );
+    check(&three, &[claim(&three, 1, 101)], &[(Refunded, 101, true, &[1, 2])]);
+}
+
+#[test]
 fn who_must_not_be_paid_is_not() {
     let three = [0, 5, 9];
     let honest = || claim(&three, 3, 200);
