@@ -40,10 +40,22 @@ pub(crate) fn check(root: &Path, steps: &Steps) -> Result<()> {
     Ok(())
 }
 
+/// Takes away what `cargo run` says of this package. Some dependencies are compiled again when it changes, so tasks and bare
+/// cargo commands would undo each other's work.
+pub(crate) fn forget_package(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let about_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name.to_str().is_some_and(|name| about_package.iter().any(|one| name.starts_with(one))) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs cargo and counts the crates that it compiled.
 fn cargo(root: &Path, step: &Step, arguments: &[&str]) -> Result<usize> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut child = Command::new(program)
+    let mut child = forget_package(&mut Command::new(program))
         .args(arguments)
         .current_dir(root)
         .stdin(Stdio::null())

@@ -128,7 +128,7 @@ fn host(root: &Path) -> Result<String> {
 fn cargo(root: &Path) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    command.current_dir(root);
+    crate::build::forget_package(&mut command).current_dir(root);
     command
 }
 

@@ -205,6 +205,7 @@ fn build_rules(root: &Path, steps: &Steps) -> Result<()> {
 /// Becomes the suite, so that signals and the exit code are its own.
 fn suite(root: &Path, task: &Task) -> Result<()> {
     let mut command = Command::new(root.join("target/release/suite"));
+    build::forget_package(&mut command);
     match task {
         Task::Demo { seconds, rate, json, plain } => {
             command.args(["demo", "--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
