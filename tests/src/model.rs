@@ -86,7 +86,7 @@ pub struct Outcome {
 
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 const TEXT_BYTES_MAX: usize = 1_024;
-const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 const AGE_MAX_HOURS: i64 = 8 * 24;
 const AHEAD_MAX_MINUTES: i64 = 10;
 

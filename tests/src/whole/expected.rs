@@ -13,8 +13,8 @@ pub use duplicates::{Duplicate, duplicates};
 pub use performance::{Metrics, metrics};
 pub use ranking::{Ranking, ranking};
 
-use crate::model::Record;
 use crate::model::json::{self, Json};
+use crate::model::{DEPTH_MAX, Record};
 
 /// How much older than its record an event may be, and how far ahead.
 const AGE_US_MAX: i64 = 192 * 3_600 * 1_000_000;
@@ -39,6 +39,9 @@ pub fn events(records: &[Record]) -> Vec<Event> {
 
 fn event(record: &Record) -> Option<Event> {
     let text = std::str::from_utf8(record.payload.as_deref()?).ok()?;
+    if json::depth(text) > DEPTH_MAX {
+        return None;
+    }
     let Json::Object(members) = json::parse(text)? else { return None };
     let record_at_us = record.at_ms * 1_000;
     let mut event =

@@ -187,3 +187,21 @@ fn decimals_are_read_exactly() {
         assert_eq!(micros(text), expected, "{text}");
     }
 }
+
+#[test]
+fn what_cannot_be_read_is_no_event() {
+    let good = ad(0, "CLICK", "d");
+    let nested = |depth: usize| {
+        let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        good.replacen('{', &format!(r#"{{"extra":{deep},"#), 1)
+    };
+    let check = |line: &str, expected: usize| {
+        assert_eq!(log(&[line.to_owned()]).len(), expected, "{line}");
+    };
+    check(&good, 1);
+    check(&nested(DEPTH_MAX - 1), 1);
+    check(&nested(DEPTH_MAX), 0);
+    check(&format!("[{good}]"), 0);
+    check(&format!("{good}x"), 0);
+    check("{}", 0);
+}
