@@ -67,10 +67,12 @@ async fn a_record_is_found_by_every_offset_of_its_span(kind: Kind) {
         assert_eq!(body_at(&mut ledger, TOPIC, 1, first).await, None, "another partition");
         assert_eq!(body_at(&mut ledger, "other", 0, first).await, None, "another topic");
 
-        // The next batch has none; its offsets lie between spans.
+        // The next batch has none, and the one behind it has: its offsets lie between spans.
         let held = Held { next_offset: next, ..held };
         let batch = Batch::new(&held, vec![click(2, 5)]);
         apply(&mut ledger, &batch, locked, |_| ()).await;
+        let batch = Batch::new(&Held { next_offset: next + 1, ..held }, vec![click(2, 5)]);
+        apply(&mut ledger, &batch, locked, |plan| plan.record = Some(vec![8])).await;
         assert_eq!(body_at(&mut ledger, TOPIC, 0, next).await, None, "between spans");
         let place = Place { topic: TOPIC.into(), incarnation: 1, partition: 0, offset: first };
         assert_eq!(ledger.traces(&place).await.unwrap().record, None, "another incarnation");

@@ -15,6 +15,7 @@ mod race;
 mod refunds;
 mod registry;
 mod replays;
+mod retired_watch;
 mod rules;
 mod statement;
 mod support;

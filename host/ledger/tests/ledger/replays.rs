@@ -33,7 +33,7 @@ crate::on_both!(
 const NOW: Duration = Duration::ZERO;
 
 /// Makes the next records of a partition dead letters.
-async fn kill(ledger: &mut Ledger, held: &mut Held, count: i64) -> Vec<Place> {
+pub(crate) async fn kill(ledger: &mut Ledger, held: &mut Held, count: i64) -> Vec<Place> {
     let (source, first) = (Arc::clone(&held.source), held.next_offset);
     let plan = Plan {
         advances: vec![Advance {
@@ -151,12 +151,15 @@ async fn a_letter_is_replayed_once(kind: Kind) {
 
     // Without the locks, or with a letter that is replayed already, nothing is written.
     let dump = site.dump().await;
-    let plan = intake(&held, &[]);
-    let stale = Replay { letters: &letters[..1], plan: &plan, meant: "", note: "" };
-    assert_eq!(ledger.apply_replay(&stale).await.unwrap_err().code(), "STALE");
-    let keys = ReplayKeys { generation: 1, letters: &letters, advertisers: &[], days: &[] };
-    ledger.lock_letters(keys).await.unwrap();
-    assert_eq!(ledger.apply_replay(&stale).await.unwrap_err().code(), "STALE");
+    let skipped = intake(&held, &[]);
+    let dead = vec![letter(&held.source, letters[0].offset, Code::RuleTrap)];
+    for plan in [Plan { dead, ..skipped.clone() }, skipped] {
+        let stale = Replay { letters: &letters[..1], plan: &plan, meant: "", note: "" };
+        assert_eq!(ledger.apply_replay(&stale).await.unwrap_err().code(), "STALE");
+        let keys = ReplayKeys { generation: 1, letters: &letters, advertisers: &[], days: &[] };
+        ledger.lock_letters(keys).await.unwrap();
+        assert_eq!(ledger.apply_replay(&stale).await.unwrap_err().code(), "STALE");
+    }
     assert_eq!(site.dump().await, dump);
     audited(&site).await;
 }
@@ -363,11 +366,19 @@ async fn only_its_holder_halts_a_partition(kind: Kind) {
         kind: HappeningKind::PartitionHalted,
         payload: "{}".into(),
     };
-    assert!(!ledger.halt_held(&held.source, "why", &message).await.unwrap());
+    let elsewhere = Source { incarnation: 1, ..(*newer.source).clone() };
+    for source in [&*held.source, &elsewhere] {
+        assert!(!ledger.halt_held(source, "why", &message).await.unwrap());
+    }
     let told = "SELECT dedup_key FROM outbox";
     assert_eq!(site.rows(told).await.len(), 0);
     assert!(ledger.halt_held(&newer.source, "why", &message).await.unwrap());
-    assert!(!ledger.halt_held(&newer.source, "again", &message).await.unwrap());
+    // Neither the one that held it nor one that knows its new epoch halts it again.
+    let epoch = newer.source.epoch;
+    for epoch in [epoch, epoch + 1] {
+        let source = Source { epoch, ..(*newer.source).clone() };
+        assert!(!ledger.halt_held(&source, "again", &message).await.unwrap());
+    }
     assert_eq!(site.rows(told).await, ["partition-halted:0"]);
     let reason = "SELECT halted_reason FROM consumer_progress WHERE halted_reason IS NOT NULL";
     assert_eq!(site.rows(reason).await, ["why"]);
