@@ -12,7 +12,6 @@ use tollgate::config::Config;
 use tollgate_domain::book::Status;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::money::Micros;
-use tollgate_domain::notice::HappeningFacts;
 use tollgate_domain::{compensation, event};
 use tollgate_ledger::CampaignCard;
 use tollgate_tests::generator::campaigns::campaigns;
@@ -205,10 +204,9 @@ fn the_hosts_own_events_fit() {
         effective_from_us: Some(BEGIN_US + 1),
         ..bare.clone()
     };
-    let facts = HappeningFacts { occurred_at_us: BEGIN_US, ..HappeningFacts::default() };
     for card in [bare, full] {
         for status in [Status::Paused, Status::Active] {
-            let event = status_changed(&card, status, &facts);
+            let event = status_changed(&card, status, BEGIN_US);
             let event = serde_json::from_str(&event.payload).expect("it can be read");
             assert_eq!(complaints(&schema, &event), [""; 0], "{event}");
         }

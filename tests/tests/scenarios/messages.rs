@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -119,7 +120,7 @@ fn kills_and_deaf_neighbours_lose_no_message_and_double_no_crossing() {
     check_deliveries(&deliveries);
     check_slack(&slack, &deliveries);
     check_mail(&mail, &deliveries);
-    check_campaign_events(&scenario, &deliveries);
+    check_campaign_events(&mut scenario, &deliveries);
 }
 
 fn set_mail(mail: &mut Mail, mode: MailMode) {
@@ -206,7 +207,17 @@ fn check_mail(mail: &Mail, deliveries: &[DeliveryRow]) {
     assert_eq!(ids.len(), keys.len());
 }
 
-fn check_campaign_events(scenario: &Scenario, deliveries: &[DeliveryRow]) {
+/// The times of the clicks that have paused the campaigns.
+fn clicked_at(scenario: &mut Scenario) -> BTreeMap<String, Timestamp> {
+    let sql = "SELECT json_build_array(campaign_id, CAST(extract(epoch FROM occurred_at) * 1000000 AS bigint))::text \
+               FROM deliveries WHERE channel = 'topic'";
+    let rows = scenario.ledger.texts(sql).unwrap();
+    let pairs = rows.iter().map(|row| serde_json::from_str::<(String, i64)>(row).unwrap());
+    pairs.map(|(id, at_us)| (id, Timestamp::from_microsecond(at_us).unwrap())).collect()
+}
+
+fn check_campaign_events(scenario: &mut Scenario, deliveries: &[DeliveryRow]) {
+    let clicked = clicked_at(scenario);
     let mut paused = BTreeSet::new();
     let mut keys = BTreeSet::new();
     for record in read_keyed(&scenario.brokers, CAMPAIGN_TOPIC).unwrap() {
@@ -219,6 +230,9 @@ fn check_campaign_events(scenario: &Scenario, deliveries: &[DeliveryRow]) {
             (&event["status"], event["bid_price"].as_f64()),
             (&"PAUSED".into(), placed.then_some(1.5))
         );
+        // A pause is as old as the transaction that made it, and so newer than its click.
+        let at: Timestamp = event["timestamp"].as_str().unwrap().parse().unwrap();
+        assert!(at > clicked[&campaign], "{event}, clicked at {}", clicked[&campaign]);
         keys.extend(record.headers.into_iter().map(|(_, key)| key));
         paused.insert(campaign);
     }

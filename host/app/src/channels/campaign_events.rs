@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tollgate_domain::book::{BUDGET_EXHAUSTED, Status};
 use tollgate_domain::money::Micros;
-use tollgate_domain::notice::HappeningFacts;
 use tollgate_ledger::CampaignCard;
 use tollgate_stream::Publisher;
 
@@ -26,13 +25,14 @@ pub struct Event {
     pub payload: String,
 }
 
-/// The event `CAMPAIGN_STATUS_CHANGED`: the campaign as `card` has it, in `status` since the happening. What is not
-/// known is left out.
+/// The event `CAMPAIGN_STATUS_CHANGED`: the campaign as `card` has it, in `status` since `changed_at_us`, the ledger's
+/// present when it changed. Not the time of the click that has led to it: a click may come late, and readers take the
+/// newest event for the truth. What is not known is left out.
 #[must_use]
-pub fn status_changed(card: &CampaignCard, status: Status, facts: &HappeningFacts) -> Event {
+pub fn status_changed(card: &CampaignCard, status: Status, changed_at_us: i64) -> Event {
     let payload = StatusChanged {
         event_type: "CAMPAIGN_STATUS_CHANGED",
-        timestamp: rfc3339(facts.occurred_at_us),
+        timestamp: rfc3339(changed_at_us),
         campaign_id: &card.id,
         advertiser_id: &card.advertiser,
         product_id: known(&card.product_id),
@@ -148,9 +148,8 @@ mod tests {
         }
     }
 
-    fn facts() -> HappeningFacts {
-        HappeningFacts { occurred_at_us: 1_705_314_600_000_000, ..HappeningFacts::default() }
-    }
+    /// 2024-01-15T10:30:00Z
+    const CHANGED_AT_US: i64 = 1_705_314_600_000_000;
 
     #[test]
     fn an_event_has_the_customers_schema() {
@@ -168,7 +167,7 @@ mod tests {
             effective_from_us: Some(1_705_316_400_000_001),
             ..bare()
         };
-        let event = status_changed(&card, Status::Paused, &facts());
+        let event = status_changed(&card, Status::Paused, CHANGED_AT_US);
         assert_eq!(event.key, "CATEGORY:전자제품/컴퓨터");
         assert_eq!(
             event.payload,
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_left_out() {
-        let event = status_changed(&bare(), Status::Active, &facts());
+        let event = status_changed(&bare(), Status::Active, CHANGED_AT_US);
         assert_eq!(
             event.payload,
             r#"{"event_type":"CAMPAIGN_STATUS_CHANGED","timestamp":"2024-01-15T10:30:00Z","campaign_id":"campaign_100","advertiser_id":"advertiser_50","status":"ACTIVE","rtb_impact":"HIGH"}"#
@@ -191,7 +190,7 @@ mod tests {
             category: category.map(str::to_owned),
             ..bare()
         };
-        assert_eq!(status_changed(&card, Status::Paused, &facts()).key, expected);
+        assert_eq!(status_changed(&card, Status::Paused, CHANGED_AT_US).key, expected);
     }
 
     #[test]
@@ -205,7 +204,7 @@ mod tests {
 
     fn check_amount(micros: i64, expected: &str) {
         let card = CampaignCard { daily_budget: Some(Micros(micros)), ..bare() };
-        let payload = status_changed(&card, Status::Paused, &facts()).payload;
+        let payload = status_changed(&card, Status::Paused, CHANGED_AT_US).payload;
         assert!(payload.contains(&format!("\"daily_budget\":{expected},")), "{payload}");
         let parsed: serde_json::Value = serde_json::from_str(&payload).unwrap();
         assert!(parsed["daily_budget"].is_number());
@@ -225,7 +224,7 @@ mod tests {
     fn targeting_that_is_no_object_is_left_out() {
         for targeting in ["", "null", "[1]", "\"a\"", "{", "{\"a\":1} extra"] {
             let card = CampaignCard { targeting: Some(targeting.into()), ..bare() };
-            let payload = status_changed(&card, Status::Paused, &facts()).payload;
+            let payload = status_changed(&card, Status::Paused, CHANGED_AT_US).payload;
             assert!(!payload.contains("targeting"), "{payload}");
         }
     }

@@ -237,7 +237,7 @@ impl Wording {
             HappeningKind::Resumed => Status::Active,
             _ => return None,
         };
-        let event = status_changed(told.row.campaign.as_ref()?, status, &told.happening.facts);
+        let event = status_changed(told.row.campaign.as_ref()?, status, told.row.created_at_us);
         Some(NewDelivery {
             key: format!("{}#status", told.row.key),
             channel: TOPIC.to_owned(),

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::generator::market::Market;
 use crate::harness::now_us;
+use crate::harness::topic::read_keyed;
 use crate::wait::wait_until;
 use crate::whole::found::is_ranked;
-use crate::whole::system::System;
+use crate::whole::system::{CAMPAIGNS, System};
 
 /// The campaign whose budget is used up.
 #[derive(Clone, Debug)]
@@ -44,6 +45,20 @@ impl Star {
     fn is_ranked(&self, system: &System) -> Option<bool> {
         is_ranked(&system.redis, self.placement, self.category, &self.campaign).ok()
     }
+
+    /// What ledger, topic and Redis say of it, for people who ask why something did not happen.
+    fn known(&self, system: &mut System) -> Result<String> {
+        let id = &self.campaign;
+        let mut lines = system.ledger.texts(&format!(
+            "SELECT to_jsonb(c)::text FROM campaigns c WHERE campaign_id = '{id}' \
+             UNION ALL (SELECT to_jsonb(d)::text FROM deliveries d WHERE campaign_id = '{id}' ORDER BY id)"
+        ))?;
+        let told = read_keyed(&system.servers.brokers, CAMPAIGNS)?;
+        lines
+            .extend(told.into_iter().map(|event| event.payload).filter(|event| event.contains(id)));
+        lines.push(format!("ranked in {:?}", system.redis.command(&["HGET", "rtb-places", id])?));
+        Ok(lines.join("\n"))
+    }
 }
 
 /// Tells the story; with `chaos` it is told although servers are killed.
@@ -51,6 +66,13 @@ impl Star {
 /// # Errors
 /// Something does not happen, or a server does not come back.
 pub(super) fn tell(system: &mut System, star: &Star, chaos: bool, end_us: i64) -> Result<Story> {
+    happen(system, star, chaos, end_us).map_err(|error| match star.known(system) {
+        Ok(known) => error.context(known),
+        Err(_) => error,
+    })
+}
+
+fn happen(system: &mut System, star: &Star, chaos: bool, end_us: i64) -> Result<Story> {
     let mut story = Story { campaign: star.campaign.clone(), ..Story::default() };
     wait_until("the campaign to be ranked", PATIENCE, || star.is_ranked(system)?.then_some(()))?;
     if chaos {
