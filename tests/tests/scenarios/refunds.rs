@@ -113,6 +113,10 @@ impl Story {
             }
             return;
         }
+        // Whatever chance decides of the others: windows slide over this one.
+        if repeat.at_us.len() > 2 && self.sliding().next().is_none() {
+            return self.silent.push(repeat);
+        }
         let sort = |sorts: &[Sort], random: &mut SmallRng| {
             if random.random_bool(0.5) {
                 Sort::Honest
@@ -134,6 +138,11 @@ impl Story {
             self.repeat_later(&compensation, when, random);
         }
         self.chunks[when].push(compensation);
+    }
+
+    /// The clicks without a complaint that two overlapping windows find.
+    fn sliding(&self) -> impl Iterator<Item = &Repeat> {
+        self.silent.iter().filter(|repeat| repeat.at_us.len() > 2)
     }
 
     /// The same one comes again, now or later, perhaps with another amount.
@@ -262,13 +271,12 @@ fn kills_lose_and_double_no_refund() {
 
     // Windows that slide over clicks that were paid back: one after the other, since their order matters.
     let now = now_us();
-    let many = story.silent.iter().filter(|repeat| repeat.at_us.len() > 2);
     let windows = |from: usize| {
         let window = |repeat: &Repeat| {
             let at_us = repeat.at_us[from..from + 2].to_vec();
             Compensation::new(&Repeat { at_us, ..repeat.clone() }, &scenario.campaigns, now)
         };
-        many.clone().map(window).collect::<Vec<_>>()
+        story.sliding().map(window).collect::<Vec<_>>()
     };
     let (first, second) = (windows(0), windows(1));
     assert!(!first.is_empty());
