@@ -166,6 +166,17 @@ impl ClickTranscript {
     /// What the call with this index was given by the threshold rule's table; `None` when the record is damaged.
     #[must_use]
     pub fn threshold_facts(&self, call: usize) -> Option<ThresholdFacts> {
+        let days = self.days_at(call)?;
+        Some(ThresholdFacts {
+            texts: self.threshold.texts.clone(),
+            campaigns: self.threshold.campaigns.clone(),
+            days,
+            movements: self.threshold.movements.slice(self.judge_calls[call].call.range()),
+        })
+    }
+
+    /// The campaign-days as they stood at the call with this index; `None` when the record is damaged.
+    pub(crate) fn days_at(&self, call: usize) -> Option<CampaignDayColumns> {
         let rows = self.judge_calls.get(call)?.call.range();
         if rows.end > self.threshold.movements.campaign_day.len() {
             return None;
@@ -174,12 +185,7 @@ impl ClickTranscript {
         for earlier in &self.judge_calls[..=call] {
             earlier.moved.apply(&mut days)?;
         }
-        Some(ThresholdFacts {
-            texts: self.threshold.texts.clone(),
-            campaigns: self.threshold.campaigns.clone(),
-            days,
-            movements: self.threshold.movements.slice(rows),
-        })
+        Some(days)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::part::{clicks_of, movements_of};
+use super::part::{clicks_of, movements_on};
 use super::scope::Scope;
-use super::tally::Tally;
-use crate::facts::{PricingFacts, ThresholdFacts, Verdicts, campaign_id};
+use super::tally::{Sums, Tally};
+use crate::facts::{CampaignDayColumns, PricingFacts, Verdicts, campaign_id};
 use crate::fence::{self, FenceLimits, action};
 use crate::rule::{Fault, RuleError, Rules, World};
 use crate::transcript::{ClickTranscript, Outcome};
@@ -42,8 +42,9 @@ pub fn compare(
     other: &mut dyn Rules,
     tally: &mut Tally,
 ) -> Result<(), RuleError> {
-    let mut work = Work { transcript, how, other, tally: Tally::default() };
-    let charged = work.charged();
+    let names = names(transcript);
+    let mut work = Work { transcript, how, other, sums: vec![Sums::default(); names.len()] };
+    let charged = work.charged(&names);
     let quotes = work.quotes(&charged)?;
     let verdicts = work.verdicts(&charged)?;
     for ((charged, quote), verdict) in charged.iter().zip(quotes).zip(verdicts) {
@@ -51,14 +52,16 @@ pub fn compare(
             work.add(charged, quote, verdict);
         }
     }
-    tally.add(work.tally);
+    let sums = names.into_iter().zip(work.sums).filter(|(_, sums)| *sums != Sums::default());
+    sums.for_each(|(campaign, sums)| tally.of(campaign).add(&sums));
     Ok(())
 }
 
 /// A click of the trial that was charged.
 #[derive(Clone, Copy)]
-struct Charged<'t> {
-    campaign: &'t str,
+struct Charged {
+    /// Its row in the table of campaigns.
+    campaign: usize,
     /// Its row in the table of clicks, and in that of movements.
     click: u32,
     movement: u32,
@@ -76,22 +79,20 @@ struct Verdict {
     allowed: Option<i64>,
 }
 
-struct Work<'t, 'c, 'o> {
-    transcript: &'t ClickTranscript,
-    how: &'c Comparison<'c>,
-    other: &'o mut dyn Rules,
-    tally: Tally,
+struct Work<'w> {
+    transcript: &'w ClickTranscript,
+    how: &'w Comparison<'w>,
+    other: &'w mut dyn Rules,
+    /// By the row of the campaign.
+    sums: Vec<Sums>,
 }
 
-impl<'t> Work<'t, '_, '_> {
+impl Work<'_> {
     /// Charged clicks of the trial, in their order.
-    fn charged(&self) -> Vec<Charged<'t>> {
+    fn charged(&self, names: &[&str]) -> Vec<Charged> {
         let transcript = self.transcript;
-        let PricingFacts { texts, campaigns, clicks } = &transcript.pricing;
-        let rows = 0..campaigns.id.len() as u32;
-        let names = rows.map(|campaign| campaign_id(campaigns, texts, campaign));
-        let mine: Vec<_> =
-            names.map(|name| Some(name).filter(|name| self.how.scope.contains(name))).collect();
+        let clicks = &transcript.pricing.clicks;
+        let mine: Vec<bool> = names.iter().map(|name| self.how.scope.contains(name)).collect();
         let quotes = quotes(transcript);
         let mut charged = Vec::new();
         for (call, judged) in transcript.judge_calls.iter().enumerate() {
@@ -100,7 +101,7 @@ impl<'t> Work<'t, '_, '_> {
                 let Some(&click) = transcript.priced.get(movement) else { continue };
                 let campaign =
                     clicks.campaign.get(click as usize).map(|campaign| *campaign as usize);
-                let campaign = campaign.and_then(|campaign| mine.get(campaign).copied().flatten());
+                let campaign = campaign.filter(|campaign| mine.get(*campaign) == Some(&true));
                 let quote = quotes.get(click as usize).copied().flatten();
                 let (Some(campaign), Some(quote)) = (campaign, quote) else { continue };
                 let Some(verdict) = Verdict::at(verdicts, at, quote) else { continue };
@@ -112,7 +113,7 @@ impl<'t> Work<'t, '_, '_> {
     }
 
     /// What the other side quotes for each of these clicks.
-    fn quotes(&mut self, charged: &[Charged<'t>]) -> Result<Vec<Option<i64>>, RuleError> {
+    fn quotes(&mut self, charged: &[Charged]) -> Result<Vec<Option<i64>>, RuleError> {
         if !self.how.worlds.contains(&World::Pricing) {
             return Ok(charged.iter().map(|charged| Some(charged.quote)).collect());
         }
@@ -142,7 +143,7 @@ impl<'t> Work<'t, '_, '_> {
     }
 
     /// The other side's verdict about each of these clicks.
-    fn verdicts(&mut self, charged: &[Charged<'t>]) -> Result<Vec<Option<Verdict>>, RuleError> {
+    fn verdicts(&mut self, charged: &[Charged]) -> Result<Vec<Option<Verdict>>, RuleError> {
         if !self.how.worlds.contains(&World::Threshold) {
             return Ok(charged.iter().map(|charged| Some(charged.verdict)).collect());
         }
@@ -151,8 +152,8 @@ impl<'t> Work<'t, '_, '_> {
         for clicks in charged.chunk_by(|one, next| one.call == next.call) {
             let range = first..first + clicks.len();
             first = range.end;
-            let Some(facts) = self.transcript.threshold_facts(clicks[0].call) else { continue };
-            self.judge_call(&facts, clicks, &mut verdicts[range])?;
+            let Some(days) = self.transcript.days_at(clicks[0].call) else { continue };
+            self.judge_call(&days, clicks, &mut verdicts[range])?;
         }
         Ok(verdicts)
     }
@@ -161,15 +162,13 @@ impl<'t> Work<'t, '_, '_> {
     /// clicks of that campaign before.
     fn judge_call(
         &mut self,
-        facts: &ThresholdFacts,
-        clicks: &[Charged<'t>],
+        then: &CampaignDayColumns,
+        clicks: &[Charged],
         verdicts: &mut [Option<Verdict>],
     ) -> Result<(), RuleError> {
-        let start = self.transcript.judge_calls[clicks[0].call].call.first;
-        let row = |charged: &Charged<'_>| charged.movement - start;
-        let day = |charged: &Charged<'_>| {
-            facts.movements.campaign_day.get(row(charged) as usize).copied()
-        };
+        let movements = &self.transcript.threshold.movements;
+        let day =
+            |charged: &Charged| movements.campaign_day.get(charged.movement as usize).copied();
         let mut days: Vec<_> = clicks.iter().map(day).collect();
         days.sort_unstable();
         days.dedup();
@@ -178,8 +177,8 @@ impl<'t> Work<'t, '_, '_> {
             let some = &days[range.clone()];
             let is_asked = |at: &usize| some.binary_search(&day(&clicks[*at])).is_ok();
             let asked: Vec<usize> = (0..clicks.len()).filter(is_asked).collect();
-            let rows: Vec<_> = asked.iter().map(|at| row(&clicks[*at])).collect();
-            match self.judge(facts, &rows) {
+            let rows: Vec<_> = asked.iter().map(|at| clicks[*at].movement).collect();
+            match self.judge(then, &rows) {
                 Ok(given) => {
                     for (row, at) in asked.into_iter().enumerate() {
                         verdicts[at] = Verdict::at(&given, row, clicks[at].quote);
@@ -195,25 +194,26 @@ impl<'t> Work<'t, '_, '_> {
         Ok(())
     }
 
-    fn judge(&mut self, facts: &ThresholdFacts, rows: &[u32]) -> Result<Verdicts, RuleError> {
-        let facts = movements_of(facts, rows, self.other.threshold().needs);
+    fn judge(&mut self, then: &CampaignDayColumns, rows: &[u32]) -> Result<Verdicts, RuleError> {
+        let needs = self.other.threshold().needs;
+        let facts = movements_on(then, &self.transcript.threshold, rows, needs);
         let verdicts = self.other.judge(&facts)?;
         fence::check_verdicts(&facts, &verdicts, self.other.threshold())?;
         Ok(verdicts)
     }
 
     /// Only a candidate's failures count.
-    fn fail(&mut self, campaign: &str, fault: &Fault) {
+    fn fail(&mut self, campaign: usize, fault: &Fault) {
         if self.how.role == Role::Candidate {
-            self.tally.fail(campaign, fault);
+            self.sums[campaign].fail(fault);
         }
     }
 
-    fn add(&mut self, charged: &Charged<'_>, quote: i64, verdict: Verdict) {
+    fn add(&mut self, charged: &Charged, quote: i64, verdict: Verdict) {
         let recorded = charged.verdict.charge(charged.quote);
         let given = verdict.charge(quote);
         let is_candidate = self.how.role == Role::Candidate;
-        let sums = self.tally.of(charged.campaign);
+        let sums = &mut self.sums[charged.campaign];
         let (active, candidate) = if is_candidate { (recorded, given) } else { (given, recorded) };
         sums.charge(active, candidate);
         if !self.how.worlds.contains(&World::Threshold) {
@@ -240,6 +240,13 @@ impl Verdict {
     fn charge(self, quote: i64) -> i64 {
         self.allowed.map_or(quote, |allowed| quote.min(allowed))
     }
+}
+
+/// The id of each campaign of the table.
+fn names(transcript: &ClickTranscript) -> Vec<&str> {
+    let PricingFacts { texts, campaigns, .. } = &transcript.pricing;
+    let rows = 0..campaigns.id.len() as u32;
+    rows.map(|campaign| campaign_id(campaigns, texts, campaign)).collect()
 }
 
 /// What was quoted for each click; `None` for a click that got no price.

@@ -46,10 +46,20 @@ pub(super) fn narrowed_days(facts: &ThresholdFacts, needs: Needs) -> Cow<'_, Thr
 
 /// These movements of `facts`, without what `needs` do not name.
 pub(super) fn movements_of(facts: &ThresholdFacts, rows: &[u32], needs: Needs) -> ThresholdFacts {
+    movements_on(&facts.days, facts, rows, needs)
+}
+
+/// These movements of `facts`, on campaign-days as they stand in `then`, without what `needs` do not name.
+pub(super) fn movements_on(
+    then: &CampaignDayColumns,
+    facts: &ThresholdFacts,
+    rows: &[u32],
+    needs: Needs,
+) -> ThresholdFacts {
     ThresholdFacts {
         texts: kept(&facts.texts, needs.texts),
         campaigns: campaigns(&facts.campaigns, needs),
-        days: days(&facts.days, needs),
+        days: days(then, needs),
         movements: MovementColumns {
             campaign_day: picked(&facts.movements.campaign_day, rows),
             amount_micros: picked(&facts.movements.amount_micros, rows),

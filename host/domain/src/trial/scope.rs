@@ -26,7 +26,12 @@ impl Scope {
     #[must_use]
     pub fn contains(&self, campaign: &str) -> bool {
         self.campaigns.contains(campaign)
-            || (self.share_ppm > 0 && place_ppm(&self.salt, campaign) < self.share_ppm)
+            || match self.share_ppm {
+                0 => false,
+                // Every place is below a million.
+                share_ppm if share_ppm >= PPM as u32 => true,
+                share_ppm => place_ppm(&self.salt, campaign) < share_ppm,
+            }
     }
 }
 

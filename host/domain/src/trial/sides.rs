@@ -174,7 +174,7 @@ impl<R: Rules> Rules for Sides<R> {
                 Err(RuleError::Fault(fault)) if facts.clicks.len() == 1 => {
                     let campaign =
                         campaign_id(&facts.campaigns, &facts.texts, facts.clicks.campaign[0]);
-                    self.tally.fail(campaign, &fault);
+                    self.tally.of(campaign).fail(&fault);
                     return self.active_price(facts, &[0]);
                 }
                 Err(error) => return Err(self.failed(error)),
@@ -202,7 +202,7 @@ impl<R: Rules> Rules for Sides<R> {
                     let day = facts.movements.campaign_day[0] as usize;
                     let campaign = facts.days.campaign.get(day).copied().unwrap_or(u32::MAX);
                     let campaign = campaign_id(&facts.campaigns, &facts.texts, campaign);
-                    self.tally.fail(campaign, &fault);
+                    self.tally.of(campaign).fail(&fault);
                     return self.active_judge(facts, &[0]);
                 }
                 Err(error) => return Err(self.failed(error)),

@@ -97,6 +97,14 @@ impl Sums {
         });
     }
 
+    /// The candidate failed at a click.
+    pub(super) fn fail(&mut self, fault: &Fault) {
+        match fault.code {
+            Code::FenceBreach => self.refused = self.refused.saturating_add(1),
+            _ => self.failed = self.failed.saturating_add(1),
+        }
+    }
+
     /// Takes in a pair of verdicts.
     pub(super) fn verdict(&mut self, differs: bool, would_warn: i64, would_pause: i64) {
         self.add(&Self {
@@ -204,15 +212,6 @@ impl Tally {
 
     pub(super) fn of(&mut self, campaign: &str) -> &mut Sums {
         self.campaigns.entry(campaign.to_owned()).or_default()
-    }
-
-    /// The candidate failed at a click of this campaign.
-    pub(super) fn fail(&mut self, campaign: &str, fault: &Fault) {
-        let sums = self.of(campaign);
-        match fault.code {
-            Code::FenceBreach => sums.refused = sums.refused.saturating_add(1),
-            _ => sums.failed = sums.failed.saturating_add(1),
-        }
     }
 }
 
