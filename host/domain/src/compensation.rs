@@ -62,35 +62,7 @@ impl CompensationEvent {
     }
 }
 
-/// A compensation of a slice, with the bytes of its record, so that a dead letter can be made of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Compensation {
-    pub offset: i64,
-    /// Timestamp of the record in milliseconds; -1 when it has none.
-    pub record_at_ms: i64,
-    pub event: CompensationEvent,
-    pub payload: String,
-    pub key: Option<Vec<u8>>,
-    pub headers: Vec<Header>,
-}
-
-impl Compensation {
-    /// The row that the ledger keeps of it.
-    #[must_use]
-    pub fn row(&self, source: &Arc<Source>) -> CompensationRow {
-        CompensationRow {
-            source: Arc::clone(source),
-            offset: self.offset,
-            record_at_ms: self.record_at_ms,
-            event: self.event.clone(),
-            payload: self.payload.clone(),
-            key: self.key.clone(),
-            headers: self.headers.clone(),
-        }
-    }
-}
-
-/// A compensation as the ledger keeps it, from its intake until it is settled and after.
+/// A compensation with its record, as the ledger keeps it from its intake until it is settled and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompensationRow {
     pub source: Arc<Source>,

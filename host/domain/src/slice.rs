@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::compensation::{self, Compensation, CompensationEvent};
+use crate::compensation::{self, CompensationEvent, CompensationRow};
 use crate::dead::{Code, DeadLetter, Header, Rejection, Stage};
 use crate::event::{self, ClickEvent, DecodeLimits};
 use crate::money::Micros;
@@ -95,7 +95,7 @@ pub struct Slice {
     /// Offsets without a record: transaction markers, aborted records, compaction.
     pub absent: i64,
     pub clicks: Vec<Click>,
-    pub compensations: Vec<Compensation>,
+    pub compensations: Vec<CompensationRow>,
     pub parties: Vec<Party>,
     pub dead: Vec<DeadLetter>,
     /// Where the absent offsets are.
@@ -182,7 +182,7 @@ impl Slice {
     pub fn reject_item(&mut self, index: usize, rejection: Rejection, generation: u64) {
         let letter = if index < self.compensations.len() {
             let compensation = self.compensations.remove(index);
-            compensation.row(&self.source).dead_letter(rejection, generation)
+            compensation.dead_letter(rejection, generation)
         } else {
             let click = self.clicks.remove(index);
             self.dead_letter(&click, rejection, generation)
@@ -329,7 +329,8 @@ impl SliceBuilder {
     }
 
     fn push_compensation(&mut self, record: &Record<'_>, payload: &str, event: CompensationEvent) {
-        self.slice.compensations.push(Compensation {
+        self.slice.compensations.push(CompensationRow {
+            source: Arc::clone(&self.slice.source),
             offset: record.offset,
             record_at_ms: record.at_ms,
             event,

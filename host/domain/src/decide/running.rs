@@ -217,8 +217,7 @@ impl<'a, 'w, 'r> Running<'a, 'w, 'r> {
             fates.dead += slice.dead.len() as i64;
             self.plan.dead.extend(slice.dead.iter().cloned());
             fates.charged += slice.compensations.len() as i64;
-            let rows = slice.compensations.iter().map(|taken| taken.row(&slice.source));
-            self.plan.compensations.extend(rows);
+            self.plan.compensations.extend_from_slice(&slice.compensations);
         }
         for (at, rejection) in rejected {
             self.fates[at.slice as usize].dead += 1;
