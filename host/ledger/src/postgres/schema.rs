@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("watch", include_str!("../../migrations/postgres/0007_watch.sql")),
     ("registry", include_str!("../../migrations/postgres/0008_registry.sql")),
     ("trials", include_str!("../../migrations/postgres/0009_trials.sql")),
+    ("found days", include_str!("../../migrations/postgres/0010_found_days.sql")),
 ];
 
 /// Serialises migrations of several processes; the number has no meaning.

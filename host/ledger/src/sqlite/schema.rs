@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("watch", include_str!("../../migrations/sqlite/0007_watch.sql")),
     ("registry", include_str!("../../migrations/sqlite/0008_registry.sql")),
     ("trials", include_str!("../../migrations/sqlite/0009_trials.sql")),
+    ("found days", include_str!("../../migrations/sqlite/0010_found_days.sql")),
 ];
 
 /// Version of the tables; 0 when there are none.

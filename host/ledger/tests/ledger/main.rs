@@ -10,6 +10,7 @@ mod migration;
 mod outage;
 mod outbox;
 mod past;
+mod plans_of_queries;
 mod progress;
 mod race;
 mod refunds;
