@@ -82,15 +82,6 @@ fn settled(name: &str, database: Database, clicks: i64) -> Scenario {
         sender.send(&generator.next(at_us), at_us).unwrap();
     }
     sender.flush().unwrap();
-    let compensations = scenario.compensation_sender().unwrap();
-    let mut random = SmallRng::seed_from_u64(78);
-    for repeat in generator.take_repeats(i64::MAX) {
-        let sort = Sort::ALL[random.random_range(0..Sort::ALL.len())];
-        let sort = if random.random_bool(0.5) { Sort::Honest } else { sort };
-        let compensation = Compensation::new(&repeat, &scenario.campaigns, now_us()).sort(sort);
-        compensations.send(&compensation.event(), now_us()).unwrap();
-    }
-    compensations.flush().unwrap();
     let setup = scenario
         .setup
         .clone()
@@ -100,6 +91,16 @@ fn settled(name: &str, database: Database, clicks: i64) -> Scenario {
         .key("compensation.expire_s", "1");
     let mut host = Host::start(&setup).unwrap();
     scenario.wait_charged(&host).unwrap();
+    // Only now: they expire after a second, which is no time to wait for clicks that are still to be charged.
+    let compensations = scenario.compensation_sender().unwrap();
+    let mut random = SmallRng::seed_from_u64(78);
+    for repeat in generator.take_repeats(i64::MAX) {
+        let sort = Sort::ALL[random.random_range(0..Sort::ALL.len())];
+        let sort = if random.random_bool(0.5) { Sort::Honest } else { sort };
+        let compensation = Compensation::new(&repeat, &scenario.campaigns, now_us()).sort(sort);
+        compensations.send(&compensation.event(), now_us()).unwrap();
+    }
+    compensations.flush().unwrap();
     scenario.wait_settled(&host, 0).unwrap();
     assert!(host.terminate(std::time::Duration::from_secs(60)).unwrap().success());
     scenario
