@@ -18,8 +18,9 @@ use serde_json::Value;
 
 use crate::generator::campaigns::{Campaign, campaigns, limit};
 use crate::generator::{Generator, Mix};
-use crate::harness::host::{DuplicateRate, Host, Setup, Status};
+use crate::harness::host::{Host, Setup};
 use crate::harness::now_us;
+use crate::harness::status::{DuplicateRate, Status};
 use crate::harness::topic::Sender;
 use crate::interrupt::on_interrupt;
 use crate::pace::{Tally, produce_with};

@@ -3,6 +3,7 @@
 pub mod host;
 pub mod ledger;
 pub mod scenario;
+pub mod status;
 pub mod topic;
 pub mod verify;
 

@@ -1,4 +1,4 @@
-//! Waiting for conditions, the only place that waits by the clock.
+//! Waiting for conditions.
 
 use std::time::{Duration, Instant};
 

@@ -9,33 +9,41 @@ fn root() -> PathBuf {
 }
 
 fn documents() -> Vec<(PathBuf, String)> {
-    let folders = ["", "host", "rules", "wit", "config", "config/events", "tests"]
-        .map(|folder| root().join(folder));
+    let folders =
+        ["", "host", "rules", "wit", "config", "config/events", "config/flink", "fuzz", "tests"]
+            .map(|folder| root().join(folder));
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
     let documents =
         files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
     documents.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Words after each `prefix` that stands behind one of `starts`, up to the first that is no plain word.
-fn commands(prefix: &str, starts: &[char]) -> BTreeSet<Vec<String>> {
+/// Words after each `prefix` that begins a line of a block, or stands behind a quote or a path, up to the first that is no
+/// plain word.
+fn commands(prefix: &str) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for (_, text) in documents() {
-        for (at, _) in text.match_indices(prefix) {
-            let before = text[..at].chars().next_back();
-            if !before.is_some_and(|letter| starts.contains(&letter)) {
-                continue;
+        let mut is_block = false;
+        for line in text.lines() {
+            is_block ^= line.starts_with("```");
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            for (at, _) in line.match_indices(prefix) {
+                let is_start = if is_block { at == 0 } else { line[..at].ends_with('`') };
+                if is_start || line[..at].ends_with('/') {
+                    found.insert(words(&line[at + prefix.len()..]));
+                }
             }
-            let rest = text[at + prefix.len()..].split(['`', '\n']).next().unwrap_or_default();
-            let is_word = |word: &&str| {
-                word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-')
-            };
-            let words = rest.split([' ', ',']).take_while(is_word).filter(|word| !word.is_empty());
-            let words = words.take_while(|word| !word.starts_with('-')).map(str::to_owned);
-            found.insert(words.collect());
         }
     }
     found
+}
+
+fn words(rest: &str) -> Vec<String> {
+    let rest = rest.split('`').next().unwrap_or_default();
+    let is_word =
+        |word: &&str| word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-');
+    let words = rest.split([' ', ',']).take_while(is_word).filter(|word| !word.is_empty());
+    words.take_while(|word| !word.starts_with('-')).map(str::to_owned).collect()
 }
 
 fn knows(program: &Path, words: &[String]) -> bool {
@@ -47,21 +55,17 @@ fn knows(program: &Path, words: &[String]) -> bool {
 #[test]
 fn every_command_of_tollgate_exists() {
     let program = root().join("target/release/tollgate");
-    let commands = commands("tollgate ", &['`', '/']);
-    assert!(commands.len() >= 6, "the documents show few commands: {commands:?}");
+    let commands = commands("tollgate ");
+    assert!(commands.len() >= 30, "the documents show few commands: {commands:?}");
     for words in commands {
-        assert!(
-            knows(&program, &words[..words.len().min(2)])
-                || knows(&program, &words[..words.len().min(1)]),
-            "tollgate {words:?}"
-        );
+        assert!(knows(&program, &words), "tollgate {words:?}");
     }
 }
 
 #[test]
 fn every_task_exists() {
     let program = root().join("target/debug/tollgate-xtask");
-    let commands = commands("cargo xtask ", &['`', '\n']);
+    let commands = commands("cargo xtask ");
     assert!(commands.len() >= 5, "the documents show few tasks: {commands:?}");
     for words in commands {
         assert!(knows(&program, &words[..words.len().min(1)]), "cargo xtask {words:?}");

@@ -60,7 +60,7 @@ pub struct Common {
 pub struct Run {
     #[command(flatten)]
     pub common: Common,
-    /// Folder with pricing.wasm, threshold.wasm and notification.wasm, instead of `rules.dir`.
+    /// Folder with pricing.wasm, threshold.wasm, refund.wasm and notification.wasm, instead of `rules.dir`.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
     /// Bring the ledger's tables up to date first.
@@ -72,7 +72,7 @@ pub struct Run {
 pub struct Check {
     #[command(flatten)]
     pub common: Common,
-    /// Folder with pricing.wasm, threshold.wasm and notification.wasm, instead of `rules.dir`.
+    /// Folder with pricing.wasm, threshold.wasm, refund.wasm and notification.wasm, instead of `rules.dir`.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
     /// Print the JSON Schema of the configuration and end.

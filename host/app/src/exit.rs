@@ -10,7 +10,7 @@ pub enum Exit {
     Ok = 0,
     /// Something failed that is not listed below; the message says what.
     Failed = 1,
-    /// An audit or a check found something wrong.
+    /// The command ran and found something that is not as it should be.
     Findings = 2,
     /// Wrong arguments, configuration or modules (EX_USAGE).
     Usage = 64,

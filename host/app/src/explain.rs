@@ -163,9 +163,9 @@ impl Explainer {
         let rule = self.generations.refunder(&mut self.ledger, record.generation).await?;
         let again = again::refund(transcript, rule);
         let mut calls = vec![calls::refund(transcript, rule.description(), again)];
-        if let Some(room) = &transcript.room {
+        if let Some(resume) = &transcript.resume {
             let rules = self.generations.rules(&mut self.ledger, record.generation).await?;
-            calls.push(calls::room(room, rules));
+            calls.push(calls::resume(resume, rules));
         }
         self.generations.name_modules(record.generation, &mut calls);
         Ok((0, calls))

@@ -5,7 +5,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 /// A metric: its name, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    Clicks,
+    Offsets,
     DeadLetters,
     ChargedMicros,
     Batches,
@@ -36,11 +36,11 @@ pub enum Metric {
     AuditFindings,
     AuditWatchedRows,
     AuditLaps,
-    AuditBehind,
+    AuditBehindOffsets,
     AuditCaughtUpSeconds,
     WindowClicks,
     WindowDuplicates,
-    DuplicateRate,
+    DuplicateRatePpm,
     RuleCalls,
     RuleRows,
     RuleFuel,
@@ -76,7 +76,7 @@ enum Kind {
 
 impl Metric {
     pub const ALL: [Self; 61] = [
-        Self::Clicks,
+        Self::Offsets,
         Self::DeadLetters,
         Self::ChargedMicros,
         Self::Batches,
@@ -107,11 +107,11 @@ impl Metric {
         Self::AuditFindings,
         Self::AuditWatchedRows,
         Self::AuditLaps,
-        Self::AuditBehind,
+        Self::AuditBehindOffsets,
         Self::AuditCaughtUpSeconds,
         Self::WindowClicks,
         Self::WindowDuplicates,
-        Self::DuplicateRate,
+        Self::DuplicateRatePpm,
         Self::RuleCalls,
         Self::RuleRows,
         Self::RuleFuel,
@@ -142,7 +142,7 @@ impl Metric {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Clicks => "tollgate_offsets_total",
+            Self::Offsets => "tollgate_offsets_total",
             Self::DeadLetters => "tollgate_dead_letters_total",
             Self::ChargedMicros => "tollgate_charged_micros_total",
             Self::Batches => "tollgate_batches_total",
@@ -173,11 +173,11 @@ impl Metric {
             Self::AuditFindings => "tollgate_audit_findings",
             Self::AuditWatchedRows => "tollgate_audit_watched_rows_total",
             Self::AuditLaps => "tollgate_audit_laps_total",
-            Self::AuditBehind => "tollgate_audit_behind_offsets",
+            Self::AuditBehindOffsets => "tollgate_audit_behind_offsets",
             Self::AuditCaughtUpSeconds => "tollgate_audit_caught_up_seconds",
             Self::WindowClicks => "tollgate_clicks",
             Self::WindowDuplicates => "tollgate_duplicate_clicks",
-            Self::DuplicateRate => "tollgate_duplicate_rate_ppm",
+            Self::DuplicateRatePpm => "tollgate_duplicate_rate_ppm",
             Self::RuleCalls => "tollgate_rule_calls_total",
             Self::RuleRows => "tollgate_rule_rows_total",
             Self::RuleFuel => "tollgate_rule_fuel_total",
@@ -215,7 +215,7 @@ impl Metric {
     fn describe(self) -> (Kind, Unit, &'static str) {
         use Kind::{Counter, Gauge, Histogram};
         match self {
-            Self::Clicks => (
+            Self::Offsets => (
                 Counter,
                 Unit::Count,
                 "offsets by their fate (label fate: charged, skipped, dead, absent)",
@@ -316,7 +316,7 @@ impl Metric {
                 Unit::Count,
                 "laps of the running audit (label result: compared, behind, overtaken, failed)",
             ),
-            Self::AuditBehind => (
+            Self::AuditBehindOffsets => (
                 Gauge,
                 Unit::Count,
                 "offsets that have their fate and that the running audit has not read yet",
@@ -334,7 +334,7 @@ impl Metric {
                 Unit::Count,
                 "charges that refunds gave back as duplicates (label window), on the host that watches",
             ),
-            Self::DuplicateRate => (
+            Self::DuplicateRatePpm => (
                 Gauge,
                 Unit::Count,
                 "duplicates of clicks in ppm, the highest only (labels scope: advertiser, campaign; id; window), on the host that watches",

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tollgate_domain::dead::Rejection;
-use tollgate_domain::decide::after_refund;
+use tollgate_domain::decide::resume_after_refund;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::refund::{self, RefundFacts, RefundLimits, RefundPlan};
 use tollgate_domain::rule::RuleError;
@@ -186,14 +186,14 @@ impl Settler {
         let ActiveRefunder { refunder, set, .. } = &mut self.parts.rule;
         let (mut plan, mut transcript) =
             refund::decide_recorded(waiting.id, &waiting.row, facts, limits, refunder)?;
-        let room = after_refund(&mut plan, facts, &self.parts.fence, set)?;
-        if let Some(failure) = room.as_ref().and_then(|room| room.outcome.failure()) {
+        let resume = resume_after_refund(&mut plan, facts, &self.parts.fence, set)?;
+        if let Some(failure) = resume.as_ref().and_then(|resume| resume.outcome.failure()) {
             self.parts.stats.faulted(1);
             let Failure { code, sentence } = failure;
             tracing::warn!(code, sentence, "the threshold rule failed at a refund");
         }
         if let Some(transcript) = &mut transcript {
-            transcript.room = room;
+            transcript.resume = resume;
         }
         if plan.state != refund::state::WAITING {
             let transcript = transcript.map(Transcript::from);

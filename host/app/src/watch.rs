@@ -93,7 +93,7 @@ impl Watcher {
         }
         let (findings, state) = (self.ledger.findings().await?, self.ledger.watch_state().await?);
         gauge!(Metric::AuditFindings.name()).set(findings.len() as f64);
-        gauge!(Metric::AuditBehind.name()).set(state.behind as f64);
+        gauge!(Metric::AuditBehindOffsets.name()).set(state.behind as f64);
         if let Some(seconds) = state.caught_up_s {
             gauge!(Metric::AuditCaughtUpSeconds.name()).set(seconds as f64);
         }

@@ -153,10 +153,10 @@ impl Code {
                 "`timestamp` must be RFC 3339 with an offset, such as 2026-01-15T10:30:00Z."
             }
             Self::TimestampTooOld | Self::TimestampInFuture => {
-                "Compare the producer's clock with the record's timestamp; the limits are `decode.age_max` and `decode.ahead_max`."
+                "Compare the producer's clock with the record's timestamp; the limits are `decode.age_hours_max` and `decode.ahead_minutes_max`."
             }
             Self::NulInText | Self::TextTooLong => {
-                "Ids and texts must be printable and short; fix the producer."
+                "Texts hold no NUL and at most `decode.text_bytes_max` bytes, lists of timestamps at most 100; fix the producer and resend the event."
             }
             Self::UnknownCampaign => {
                 "Load the campaign into `campaigns`, then replay the dead letter."
@@ -172,9 +172,11 @@ impl Code {
                 "Fix or replace the rule that is named, then replay the dead letter."
             }
             Self::AmountOverflow => {
-                "A balance or a day's spend would not fit into 64 bits; check the price."
+                "A balance or a day's spend would not fit into 64 bits; correct the price or the balance, then replay the dead letter."
             }
-            Self::RefusedByDatabase => "The database refused the row; its message says why.",
+            Self::RefusedByDatabase => {
+                "The database refused the row; correct what its message names, then replay the dead letter."
+            }
             Self::CompensationExpired => {
                 "It waited for as long as it may; find out where its clicks are, then replay it."
             }

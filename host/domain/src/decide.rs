@@ -19,7 +19,7 @@ use crate::money::Micros;
 use crate::plan::{Plan, ReasonName};
 use crate::refund::{RefundFacts, RefundPlan};
 use crate::rule::{Description, Fault, RuleError, Rules};
-use crate::transcript::{ClickTranscript, Outcome, Recorder, RoomTranscript};
+use crate::transcript::{ClickTranscript, Outcome, Recorder, ResumeTranscript};
 
 use running::Running;
 use tables::Tables;
@@ -94,12 +94,12 @@ pub fn decide<'a>(
 ///
 /// # Errors
 /// As `decide`.
-pub fn after_refund(
+pub fn resume_after_refund(
     plan: &mut RefundPlan,
     facts: &RefundFacts,
     fence: &FenceLimits,
     rules: &mut dyn Rules,
-) -> Result<Option<RoomTranscript>, RuleError> {
+) -> Result<Option<ResumeTranscript>, RuleError> {
     static NO_CLICKS: Batch = Batch::empty();
     if !plan.may_resume(facts) {
         return Ok(None);
@@ -137,7 +137,7 @@ pub fn after_refund(
         Ok(_) | Err(RuleError::Fault(_)) => {}
         Err(host) => return Err(host),
     }
-    Ok(outcome.map(|outcome| RoomTranscript { facts: asked, outcome }))
+    Ok(outcome.map(|outcome| ResumeTranscript { facts: asked, outcome }))
 }
 
 /// Looks afresh at campaigns without any click: who is due to be warned about, paused or resumed, because a day has

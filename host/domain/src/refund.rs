@@ -186,7 +186,7 @@ pub fn decide_recorded(
         Err(host) => return Err(host),
     };
     let transcript =
-        outcome.map(|outcome| RefundTranscript { facts: columns, outcome, room: None });
+        outcome.map(|outcome| RefundTranscript { facts: columns, outcome, resume: None });
     Ok((plan, transcript))
 }
 

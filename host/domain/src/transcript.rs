@@ -105,13 +105,13 @@ pub struct Failure {
 pub struct RefundTranscript {
     pub facts: RefundColumns,
     pub outcome: Outcome<Decisions>,
-    /// Whether the refund makes room for a paused campaign to run again; `None` when that was no question.
-    pub room: Option<RoomTranscript>,
+    /// Whether the refund lets a paused campaign run again; `None` when that was no question.
+    pub resume: Option<ResumeTranscript>,
 }
 
 /// The call of the threshold rule about a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoomTranscript {
+pub struct ResumeTranscript {
     pub facts: ThresholdFacts,
     pub outcome: Outcome<Verdicts>,
 }

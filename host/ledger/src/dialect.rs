@@ -88,6 +88,9 @@ pub(crate) trait Dialect: Connection {
 }
 
 /// Rows of a statement in the common words.
+///
+/// # Panics
+/// `sql` has a word in braces that `Words` does not know.
 pub(crate) async fn rows<D: Dialect>(
     conn: &mut D,
     sql: &str,
@@ -97,6 +100,9 @@ pub(crate) async fn rows<D: Dialect>(
 }
 
 /// Number of rows that a statement in the common words has changed.
+///
+/// # Panics
+/// As `rows`.
 pub(crate) async fn change<D: Dialect>(conn: &mut D, sql: &str, args: &[Arg<'_>]) -> Result<u64> {
     conn.change(&translate(&D::WORDS, sql), args).await
 }
@@ -207,7 +213,8 @@ fn translate(words: &Words, sql: &str) -> String {
             "lock" => (words.lock, ""),
             "lock_free" => (words.lock_free, ""),
             "clock" => (words.clock, ""),
-            _ => (words.now, ""),
+            "now" => (words.now, ""),
+            other => panic!("no word `{other}` in `Words`"),
         };
         text.push_str(left);
         text.push_str(inner);

@@ -111,3 +111,20 @@ impl LedgerError {
         Self::Outage { outcome_unknown: false, sentence: sentence.into() }
     }
 }
+
+/// Sorts a failure that comes from the client and not from the database. `address` says what kind of address is used.
+pub(crate) fn client_error(error: &sqlx::Error, address: &str) -> LedgerError {
+    match error {
+        sqlx::Error::Configuration(_) => {
+            LedgerError::Address(format!("it is not a valid {address}"))
+        }
+        sqlx::Error::Encode(_)
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::RowNotFound => LedgerError::Unexpected(error.to_string()),
+        other => LedgerError::outage(other.to_string()),
+    }
+}

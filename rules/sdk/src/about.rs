@@ -51,11 +51,6 @@ impl Description {
     pub const fn fuel(self, base: u64, per_item: u64) -> Self {
         Self { fuel_base: base, fuel_per_item: per_item, ..self }
     }
-
-    #[must_use]
-    pub const fn param_list(&self) -> &'static [Param] {
-        self.params
-    }
 }
 
 /// Facts that cost the host something to fetch or to pass.
@@ -64,11 +59,17 @@ pub struct Needs(pub u8);
 
 impl Needs {
     pub const NONE: Self = Self(0);
+    /// Price in Redis (`cpc:{campaign_id}`).
     pub const CACHED_PRICE: Self = Self(1);
+    /// Spend counter in Redis (`daily_budget:{campaign_id}`).
     pub const COUNTER: Self = Self(2);
+    /// The advertiser's balance before the batch.
     pub const BALANCE: Self = Self(4);
+    /// Minute of the day and weekday in the campaign's zone.
     pub const LOCAL_TIME: Self = Self(8);
+    /// Ids, category and search term.
     pub const TEXTS: Self = Self(16);
+    /// Charges that a compensation refers to.
     pub const MATCHED_CHARGES: Self = Self(32);
 
     /// Both.

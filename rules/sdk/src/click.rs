@@ -125,21 +125,25 @@ impl<'t> Click<'t> {
         text(self.tables.texts, self.tables.clicks.category, self.row)
     }
 
+    /// What the user searched for; empty when the event does not say. Needs `TEXTS`.
     #[must_use]
     pub fn search_term(&self) -> &'t str {
         text(self.tables.texts, self.tables.clicks.search_term, self.row)
     }
 
+    /// Id of the device. Needs `TEXTS`.
     #[must_use]
     pub fn device(&self) -> &'t str {
         text(self.tables.texts, self.tables.clicks.device, self.row)
     }
 
+    /// Id of the ad. Needs `TEXTS`.
     #[must_use]
     pub fn ad(&self) -> &'t str {
         text(self.tables.texts, self.tables.clicks.ad, self.row)
     }
 
+    /// Id of the product; empty when the event does not say. Needs `TEXTS`.
     #[must_use]
     pub fn product(&self) -> &'t str {
         text(self.tables.texts, self.tables.clicks.product, self.row)

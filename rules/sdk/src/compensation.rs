@@ -14,10 +14,14 @@ pub struct Decision {
     pub reason: u16,
 }
 
+/// What becomes of the compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Nothing is paid; it becomes a dead letter.
     Reject = 0,
+    /// The refund is paid.
     Approve = 1,
+    /// It waits, and is asked about again.
     Park = 2,
 }
 
@@ -131,6 +135,7 @@ impl<'t> Compensation<'t> {
         asked(self.tables.compensations.matched_micros, self.row, "matched-charges")
     }
 
+    /// Number of charges found in the ledger.
     #[must_use]
     pub fn matched_count(&self) -> u32 {
         asked(self.tables.compensations.matched_count, self.row, "matched-charges")

@@ -22,11 +22,16 @@ pub struct Verdict {
     pub reason: u16,
 }
 
+/// What becomes of the campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Nothing.
     Keep = 0,
+    /// It runs on, and people are told.
     Warn = 1,
+    /// It stands still until it is resumed.
     Pause = 2,
+    /// A pause by the budget ends.
     Resume = 3,
 }
 
@@ -252,11 +257,13 @@ impl<'t> Movement<'t> {
         self.before.state & TODAY != 0
     }
 
+    /// The campaign stands still because this day's budget, or an earlier one's, was used up.
     #[must_use]
     pub fn is_paused_by_budget(&self) -> bool {
         self.before.state & PAUSED_BY_BUDGET != 0
     }
 
+    /// The campaign stands still because a person wants it; no rule lets it run again.
     #[must_use]
     pub fn is_paused_by_person(&self) -> bool {
         self.before.state & PAUSED_BY_PERSON != 0

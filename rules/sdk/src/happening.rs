@@ -64,14 +64,22 @@ impl Happening {
     }
 }
 
+/// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A campaign has reached a level below its budget.
     Warning,
+    /// The budget of a campaign is used up.
     Paused,
+    /// A campaign runs again.
     Resumed,
+    /// Events could not be charged.
     DeadLetters,
+    /// A compensation was refused or has expired.
     RefundFailed,
+    /// Many of the charged clicks were duplicates.
     DuplicateRate,
+    /// Rules have failed, and others have taken their place.
     RuleFault,
     /// The fence refused a pause, because the ledger's own spend was below its floor.
     PauseRefused,
@@ -83,12 +91,14 @@ pub enum Kind {
     PartitionHalted,
 }
 
+/// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     Slack,
     Email,
 }
 
+/// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     Info,

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Options;
 use super::story::{Crossings, Refunds};
-use crate::harness::host::{DuplicateRate, Status};
 use crate::harness::ledger::DeliveryRow;
+use crate::harness::status::{DuplicateRate, Status};
 use crate::pace::Tally;
 
 /// Campaigns shown at most.

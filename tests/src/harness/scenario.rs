@@ -23,6 +23,7 @@ use crate::wait::wait_until;
 
 /// How long a host may take to charge everything; a limit for hanging, not a measure of speed.
 const CHARGE_LIMIT: Duration = Duration::from_secs(240);
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 const OPENING_MICROS: i64 = 1_000_000_000_000_000;
 
 /// A topic, a ledger and the campaigns in it.
@@ -60,6 +61,8 @@ impl Scenario {
         // Killed members leave the group after their session only, and tests should not wait for that.
         let setup = Setup::new(&servers.brokers, &topic, &url)
             .key("kafka.session_timeout_ms", "6000")
+            // Hosts are asked whether they can end well, not how fast.
+            .key("shutdown.drain_ms", "100000")
             .campaign_events("");
         setup.migrate()?;
         let mut ledger = Ledger::open(&url)?;
@@ -192,7 +195,7 @@ impl Scenario {
     pub fn charge_and_verify(&mut self, model: &Model) -> Result<Outcome> {
         let mut host = Host::start(&self.setup)?;
         self.wait_charged(&host)?;
-        let status = host.terminate(Duration::from_secs(30))?;
+        let status = host.terminate(STOP_LIMIT)?;
         if !status.success() {
             bail!("the host ended with {status}:\n{}", host.log());
         }

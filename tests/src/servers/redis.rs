@@ -147,6 +147,7 @@ fn launch(folder: &Folder, port: u16, is_durable: bool) -> Result<Process> {
     Launch::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", if is_durable { "yes" } else { "no" }])
+        .args(["--appendfsync", "always"])
         .folder(folder.path())
         .log(&folder.file("server.log"))?
         .start()

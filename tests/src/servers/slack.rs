@@ -70,6 +70,8 @@ struct Hooks {
     changed: watch::Sender<()>,
     /// Messages that a hook takes at once after a quiet time.
     burst: u32,
+    /// Shortest time between two messages of a hook that go on and on.
+    pace: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -95,18 +97,19 @@ impl Slack {
     /// # Errors
     /// There is no free port.
     pub fn start() -> Result<Self> {
-        Self::with_burst(1)
+        Self::with_pace(1, PACE)
     }
 
-    /// Hooks that take up to `burst` messages at once after a quiet time, as Slack's do.
+    /// Hooks that take a message each `pace`, and up to `burst` at once after a quiet time, as Slack's do.
     ///
     /// # Errors
     /// There is no free port.
-    pub fn with_burst(burst: u32) -> Result<Self> {
+    pub fn with_pace(burst: u32, pace: Duration) -> Result<Self> {
         let hooks = Arc::new(Hooks {
             known: Mutex::default(),
             changed: watch::Sender::new(()),
             burst: burst.max(1),
+            pace,
         });
         let serving = Arc::clone(&hooks);
         let http = Http::serve(move |request| {
@@ -199,9 +202,9 @@ impl Hooks {
     fn within_pace(&self, hook: &str) -> bool {
         let (now, mut known) = (Instant::now(), self.lock());
         let free_at = known.free_at.get(hook).copied().unwrap_or(now).max(now);
-        let within = free_at - now <= PACE * (self.burst - 1);
+        let within = free_at - now <= self.pace * (self.burst - 1);
         if within {
-            known.free_at.insert(hook.to_owned(), free_at + PACE);
+            known.free_at.insert(hook.to_owned(), free_at + self.pace);
         } else {
             known.hurried += 1;
         }

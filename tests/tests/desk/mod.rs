@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tollgate_domain::batch::{Batch, Fates, Missing, Resolved};
 use tollgate_domain::book::Book;
-use tollgate_domain::decide::{Context, Hint, after_refund, decide, look};
+use tollgate_domain::decide::{Context, Hint, decide, look, resume_after_refund};
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
 use tollgate_domain::money::Micros;
@@ -179,7 +179,7 @@ impl Desk {
             let facts = RefundFacts { now_us: self.now_us, ..locked.unwrap() };
             let (id, row, rule) = (waiting.id, &waiting.row, &mut self.refunder);
             let mut plan = refund::decide(id, row, &facts, &REFUND_LIMITS, rule).unwrap();
-            after_refund(&mut plan, &facts, &FENCE, &mut self.rules).unwrap();
+            resume_after_refund(&mut plan, &facts, &FENCE, &mut self.rules).unwrap();
             self.ledger.apply_refund(&plan, Duration::ZERO).await.unwrap();
         });
     }

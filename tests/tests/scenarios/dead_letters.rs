@@ -15,7 +15,7 @@ use tollgate_tests::model::Model;
 use tollgate_tests::servers::kafka::{create_topic, delete_topic};
 use tollgate_tests::wait::wait_until;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 const EVENTS: usize = 5_000;
 const POISON: usize = 200;
 /// A poison event comes every so many events.

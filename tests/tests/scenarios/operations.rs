@@ -48,7 +48,7 @@ fn sigterm_finishes_what_was_begun() {
     let setup = scenario.setup.clone().key("batch.clicks_max", "50");
     let mut host = Host::start(&setup).unwrap();
     wait_until("progress", LIMIT, || scenario.done().ok().filter(|done| *done > 0)).unwrap();
-    let status = host.terminate(Duration::from_secs(20)).unwrap();
+    let status = host.terminate(LIMIT).unwrap();
     assert!(status.success(), "{status}:\n{}", host.log());
     let model = Model::new(&scenario.campaigns);
     scenario.charge_and_verify(&model).unwrap();

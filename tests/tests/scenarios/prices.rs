@@ -1,14 +1,18 @@
 //! Prices come from Redis when it has sane ones in time, else from the database; nothing else changes.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use tollgate_tests::generator::Mix;
 use tollgate_tests::generator::campaigns::{Campaign, campaigns};
+use tollgate_tests::generator::{Generator, Mix};
 use tollgate_tests::harness::host::Host;
+use tollgate_tests::harness::now_us;
 use tollgate_tests::harness::scenario::{Database, Scenario};
 use tollgate_tests::model::{Fate, Model};
 use tollgate_tests::servers::redis::Redis;
+use tollgate_tests::wait::wait_until;
 
+const LIMIT: Duration = Duration::from_secs(120);
 const EVENTS: usize = 5_000;
 const CHARGE_MAX_MICROS: i64 = 5_000_000_000;
 
@@ -32,12 +36,31 @@ fn said(at: usize, campaign: &Campaign) -> Option<String> {
 fn scenario(name: &str, redis: &Redis) -> (Scenario, HashMap<String, String>) {
     let mut scenario = Scenario::new(name, Database::Postgres, campaigns(8, 60, 20)).unwrap();
     scenario.setup = scenario.setup.redis(&redis.url()).key("fence.charge_max", "\"5000\"");
-    scenario.produce(Mix { seed: 5, ..Mix::default() }, EVENTS).unwrap();
     let table = scenario.campaigns.iter().enumerate();
     let cached: HashMap<_, _> = table
         .filter_map(|(at, campaign)| Some((campaign.id.clone(), said(at, campaign)?)))
         .collect();
     (scenario, cached)
+}
+
+fn produce(scenario: &Scenario, seed: u64) {
+    scenario.produce(Mix { seed, ..Mix::default() }, EVENTS).unwrap();
+}
+
+/// Has the host look up prices until Redis answers, by clicks of a campaign of which Redis knows nothing.
+fn wait_answered(scenario: &Scenario, host: &Host) {
+    let unknown = &scenario.campaigns[..1];
+    let mix = Mix { impressions_ppm: 0, clicks_ppm: 1_000_000, poison_ppm: 0, ..Mix::default() };
+    let (sender, mut generator) = (scenario.sender().unwrap(), Generator::new(mix, unknown));
+    let misses = || host.metric("tollgate_redis_lookups_total{result=\"miss\"}").unwrap_or(0.0);
+    let before = misses();
+    let answered = wait_until("Redis to answer", LIMIT, || {
+        let at_us = now_us();
+        sender.send(&generator.next(at_us), at_us).unwrap();
+        sender.flush().unwrap();
+        (misses() > before).then_some(())
+    });
+    answered.unwrap_or_else(|error| panic!("{error}:\n{}", host.log()));
 }
 
 fn tell(redis: &Redis, cached: &HashMap<String, String>) {
@@ -52,8 +75,13 @@ fn sane_prices_of_redis_are_charged_and_lies_are_not() {
     tell(&redis, &cached);
     // A busy machine must not turn an answer into a late one.
     scenario.setup = scenario.setup.clone().key("redis.deadline_ms", "1000");
+    let mut host = Host::start(&scenario.setup).unwrap();
+    wait_answered(&scenario, &host);
+    produce(&scenario, 5);
+    scenario.wait_charged(&host).unwrap();
+    assert!(host.terminate(LIMIT).unwrap().success(), "{}", host.log());
     let model = Model::new(&scenario.campaigns).with_redis(cached, CHARGE_MAX_MICROS);
-    let outcome = scenario.charge_and_verify(&model).unwrap();
+    let outcome = scenario.verify(&model).unwrap();
     let from_redis = outcome
         .fates
         .values()
@@ -65,6 +93,7 @@ fn sane_prices_of_redis_are_charged_and_lies_are_not() {
 fn an_empty_redis_changes_nothing() {
     let redis = Redis::start().unwrap();
     let (mut scenario, _) = scenario("empty", &redis);
+    produce(&scenario, 5);
     let model = Model::new(&scenario.campaigns);
     scenario.charge_and_verify(&model).unwrap();
 }
@@ -73,6 +102,7 @@ fn an_empty_redis_changes_nothing() {
 fn a_redis_that_is_down_changes_nothing() {
     let mut redis = Redis::start().unwrap();
     let (mut scenario, _) = scenario("down", &redis);
+    produce(&scenario, 5);
     redis.kill();
     let model = Model::new(&scenario.campaigns);
     scenario.charge_and_verify(&model).unwrap();
@@ -82,6 +112,7 @@ fn a_redis_that_is_down_changes_nothing() {
 fn a_redis_that_hangs_is_not_waited_for() {
     let redis = Redis::start().unwrap();
     let (mut scenario, cached) = scenario("hanging", &redis);
+    produce(&scenario, 5);
     tell(&redis, &cached);
     redis.freeze().unwrap();
     let model = Model::new(&scenario.campaigns);
@@ -94,22 +125,26 @@ fn every_row_has_the_price_that_it_names() {
     let mut redis = Redis::start().unwrap();
     let (mut scenario, cached) = scenario("changing", &redis);
     tell(&redis, &cached);
+    scenario.setup = scenario.setup.clone().key("redis.deadline_ms", "1000");
     let mut host = Host::start(&scenario.setup).unwrap();
-    scenario.wait_charged(&host).unwrap();
     let more = |scenario: &mut Scenario, host: &Host, seed| {
-        scenario.produce(Mix { seed, ..Mix::default() }, EVENTS).unwrap();
+        produce(scenario, seed);
         scenario.wait_charged(host).unwrap();
     };
+    wait_answered(&scenario, &host);
+    more(&mut scenario, &host, 5);
     redis.freeze().unwrap();
     more(&mut scenario, &host, 6);
     redis.thaw().unwrap();
+    wait_answered(&scenario, &host);
     more(&mut scenario, &host, 7);
     redis.kill();
     more(&mut scenario, &host, 8);
     redis.restart().unwrap();
     tell(&redis, &cached);
+    wait_answered(&scenario, &host);
     more(&mut scenario, &host, 9);
-    assert!(host.terminate(std::time::Duration::from_secs(30)).unwrap().success());
+    assert!(host.terminate(LIMIT).unwrap().success(), "{}", host.log());
     let stored: HashMap<_, _> =
         scenario.campaigns.iter().map(|known| (known.id.as_str(), known.cpc_micros)).collect();
     let history = scenario.ledger.history(&scenario.topic).unwrap();

@@ -45,7 +45,7 @@ fn statements_give_what_the_tables_say() {
     duplicates::check_halves(&world);
     ranking::check_ahead(&world);
 
-    ranking::events_of_tomorrow_wait(&mut world);
+    ranking::events_of_tomorrow_wait(&world);
 
     // Whoever loses all checkpoints reads everything again, and nothing changes.
     let before = world.results();

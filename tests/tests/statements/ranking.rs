@@ -84,30 +84,42 @@ pub(crate) fn check_ahead(world: &World) {
 }
 
 /// What is said of the future waits for it, with nobody else talking; a newer word overrules it.
-pub(crate) fn events_of_tomorrow_wait(world: &mut World) {
-    let now_ms = now_us() / 1_000;
-    let now = |id, bid, from_ms: i64| {
-        let event = campaign(id, "future", bid, (now_ms - BASE_MS) / 1_000);
+pub(crate) fn events_of_tomorrow_wait(world: &World) {
+    // A busy machine may take its time to see what is in force before the rest is.
+    let seen = [8, 30, 120].into_iter().any(|soon_s| events_of_soon_wait(world, soon_s * 1_000));
+    assert!(seen, "the machine is too slow to see the time before");
+}
+
+/// False: what was announced was there before anybody had seen the time before.
+fn events_of_soon_wait(world: &World, soon_ms: i64) -> bool {
+    let name = |id: &str| format!("{id}_{soon_ms}");
+    let (category, now_ms) = (name("future"), now_us() / 1_000);
+    let now = |id: &str, bid, from_ms: i64| {
+        let event = campaign(&name(id), &category, bid, (now_ms - BASE_MS) / 1_000);
         with(event, json!({"effective_from": instant(now_ms + from_ms)}))
     };
-    let soon_ms = 8_000;
-    world.campaign_event(&now("future_soon", 10, soon_ms));
-    world.campaign_event(&now("future_past", 20, -soon_ms));
-    world.campaign_event(&now("future_far", 30, 86_400_000));
+    world.campaign_event(&now("soon", 10, soon_ms));
+    world.campaign_event(&now("past", 20, -soon_ms));
+    world.campaign_event(&now("far", 30, 86_400_000));
     // Higher from soon on, and until then as it was.
-    world.campaign_event(&with(
-        now("future_past", 99, soon_ms),
-        json!({"timestamp": instant(now_ms + 1)}),
-    ));
+    let newer = json!({"timestamp": instant(now_ms + 1)});
+    world.campaign_event(&with(now("past", 99, soon_ms), newer));
     // Announced for soon, and withdrawn.
-    world.campaign_event(&now("future_never", 40, soon_ms));
+    world.campaign_event(&now("never", 40, soon_ms));
     let withdrawn = json!({"status": "DELETED", "timestamp": instant(now_ms + 1)});
-    world.campaign_event(&with(now("future_never", 40, -soon_ms), withdrawn));
-    let seen = |world: &World| world.ranks("rtb:HOME:future");
-    world.wait_for("what is in force", "future_past 20".to_owned(), seen);
-    assert!(now_us() / 1_000 < now_ms + soon_ms, "the machine is too slow to see the time before");
-    world.wait_for("what was announced", "future_past 99 future_soon 10".to_owned(), seen);
+    world.campaign_event(&with(now("never", 40, -soon_ms), withdrawn));
+    let seen = |world: &World| world.ranks(&format!("rtb:HOME:{category}"));
+    let (in_force, announced) =
+        (format!("{} 20", name("past")), format!("{} 99 {} 10", name("past"), name("soon")));
+    let mut is_in_time = false;
+    world.wait_for("what is in force", true, |world| {
+        let ranks = seen(world);
+        is_in_time = ranks == in_force;
+        is_in_time || ranks == announced
+    });
+    world.wait_for("what was announced", announced, seen);
     assert!(now_us() / 1_000 >= now_ms + soon_ms);
+    is_in_time
 }
 
 /// A whole event, `at_s` seconds after the base.

@@ -34,7 +34,7 @@ pub(crate) const UNUSABLE: [&str; 3] = [
 /// Records with the timestamps of their events, which are old, have to outlive the test.
 const RETENTION_DAYS: u32 = 36_500;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) struct World {
     pub(crate) flink: Flink,
@@ -72,7 +72,6 @@ impl World {
             .and_then(|all| all.with("AD_EVENTS_TOPIC", ADS.0))
             .and_then(|all| all.with("CONVERSION_EVENTS_TOPIC", CONVERSIONS.0))
             .and_then(|all| all.with("COMPENSATION_EVENTS_TOPIC", COMPENSATIONS))
-            .and_then(|all| all.with("IDLE_TIMEOUT_S", "10"))
             .and_then(|all| all.with("SCAN_PARALLELISM", "2"))
             .and_then(|all| all.with("CHECKPOINT_INTERVAL_MS", "500"))
             .unwrap();
@@ -189,7 +188,7 @@ impl World {
         &self,
         what: &str,
         expected: T,
-        look: impl Fn(&Self) -> T,
+        mut look: impl FnMut(&Self) -> T,
     ) {
         let mut seen = None;
         let came = wait_until(what, PATIENCE, || {

@@ -27,9 +27,12 @@ pub struct Event {
 
 /// The event `CAMPAIGN_STATUS_CHANGED`: the campaign as `card` has it, in `status` since `changed_at_us`, the ledger's
 /// present when it changed. Not the time of the click that has led to it: a click may come late, and readers take the
-/// newest event for the truth. What is not known is left out.
+/// newest event for the truth. What is not known is left out, and so is a time that is still to come where a pause is told:
+/// readers let an event wait for it, and a pause holds at once.
 #[must_use]
 pub fn status_changed(card: &CampaignCard, status: Status, changed_at_us: i64) -> Event {
+    let holds_at_once = |from_us: &i64| status != Status::Paused || *from_us <= changed_at_us;
+    let effective_from_us = card.effective_from_us.filter(holds_at_once);
     let payload = StatusChanged {
         event_type: "CAMPAIGN_STATUS_CHANGED",
         timestamp: rfc3339(changed_at_us),
@@ -44,7 +47,7 @@ pub fn status_changed(card: &CampaignCard, status: Status, changed_at_us: i64) -
         paused_reason: (status == Status::Paused).then_some(BUDGET_EXHAUSTED),
         approval_status: known(&card.approval_status),
         targeting: card.targeting.as_deref().and_then(object),
-        effective_from: card.effective_from_us.map(rfc3339),
+        effective_from: effective_from_us.map(rfc3339),
         rtb_impact: known(&card.rtb_impact).unwrap_or(IMPACT_UNKNOWN),
     };
     // A struct of texts and JSON that was read before cannot fail to become JSON.
@@ -164,14 +167,14 @@ mod tests {
             targeting: Some(
                 r#"{"device_types": ["MOBILE"], "share": 0.1000000000000000001}"#.into(),
             ),
-            effective_from_us: Some(1_705_316_400_000_001),
+            effective_from_us: Some(1_705_312_800_000_001),
             ..bare()
         };
         let event = status_changed(&card, Status::Paused, CHANGED_AT_US);
         assert_eq!(event.key, "CATEGORY:전자제품/컴퓨터");
         assert_eq!(
             event.payload,
-            r#"{"event_type":"CAMPAIGN_STATUS_CHANGED","timestamp":"2024-01-15T10:30:00Z","campaign_id":"campaign_100","advertiser_id":"advertiser_50","product_id":"product_200","placement":"CATEGORY","category":"전자제품/컴퓨터","bid_price":1500.25,"daily_budget":100000,"status":"PAUSED","paused_reason":"BUDGET_EXHAUSTED","approval_status":"APPROVED","targeting":{"device_types": ["MOBILE"], "share": 0.1000000000000000001},"effective_from":"2024-01-15T11:00:00.000001Z","rtb_impact":"MEDIUM"}"#
+            r#"{"event_type":"CAMPAIGN_STATUS_CHANGED","timestamp":"2024-01-15T10:30:00Z","campaign_id":"campaign_100","advertiser_id":"advertiser_50","product_id":"product_200","placement":"CATEGORY","category":"전자제품/컴퓨터","bid_price":1500.25,"daily_budget":100000,"status":"PAUSED","paused_reason":"BUDGET_EXHAUSTED","approval_status":"APPROVED","targeting":{"device_types": ["MOBILE"], "share": 0.1000000000000000001},"effective_from":"2024-01-15T10:00:00.000001Z","rtb_impact":"MEDIUM"}"#
         );
     }
 
@@ -182,6 +185,20 @@ mod tests {
             event.payload,
             r#"{"event_type":"CAMPAIGN_STATUS_CHANGED","timestamp":"2024-01-15T10:30:00Z","campaign_id":"campaign_100","advertiser_id":"advertiser_50","status":"ACTIVE","rtb_impact":"HIGH"}"#
         );
+    }
+
+    fn check_effective_from(from_us: i64, status: Status, expected: bool) {
+        let card = CampaignCard { effective_from_us: Some(from_us), ..bare() };
+        let payload = status_changed(&card, status, CHANGED_AT_US).payload;
+        assert_eq!(payload.contains("effective_from"), expected, "{payload}");
+    }
+
+    #[test]
+    fn a_pause_waits_for_nothing() {
+        check_effective_from(CHANGED_AT_US, Status::Paused, true);
+        check_effective_from(CHANGED_AT_US + 1, Status::Paused, false);
+        check_effective_from(CHANGED_AT_US, Status::Active, true);
+        check_effective_from(CHANGED_AT_US + 1, Status::Active, true);
     }
 
     fn check_key(placement: Option<&str>, category: Option<&str>, expected: &str) {

@@ -49,7 +49,7 @@ pub(super) fn execute(arguments: &Run) -> anyhow::Result<Exit> {
     let loader = Arc::new(RuleLoader::new(&config)?);
     let mut folder = Folder::new(&config, owner());
     if config.rules.source == RuleSource::Folder {
-        folder.read(&loader).map_err(wrong)?;
+        folder.read(&loader).map_err(usage_error)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -110,7 +110,7 @@ impl Host {
         let follows = self.config.rules.source == RuleSource::Folder;
         let is_new = ledger.active_number().await.map_err(|error| unavailable(&error))? == 0;
         if !follows && is_new {
-            folder.read(&self.loader).map_err(wrong)?;
+            folder.read(&self.loader).map_err(usage_error)?;
         }
         if follows || is_new {
             let activated = folder.activate(&self.loader, ledger).await;
@@ -211,7 +211,7 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
 }
 
 /// A configuration that only its use shows to be wrong.
-fn wrong(error: anyhow::Error) -> ExitError {
+fn usage_error(error: anyhow::Error) -> ExitError {
     ExitError::new(Exit::Usage, format!("{error:#}"))
 }
 

@@ -12,6 +12,8 @@ use crate::rules::signatures::is_public_key;
 pub(super) fn validate(config: &Config, errors: &mut ConfigErrors) {
     ranges(config, errors);
     texts(config, errors);
+    addresses(config, errors);
+    fence(config, errors);
     topics(config, errors);
     notify(config, errors);
     for property in tollgate_stream::check_properties(&config.kafka.properties) {
@@ -155,23 +157,8 @@ fn texts(config: &Config, errors: &mut ConfigErrors) {
             errors.add(key, "must not be empty");
         }
     }
-    for (name, key) in &config.rules.trusted_keys {
-        if !is_public_key(key) {
-            let sentence = "must be a public key as `tollgate rule keygen` prints it";
-            errors.add(&format!("rules.trusted_keys.{name}"), sentence);
-        }
-    }
-    let (kafka, compensation) = (&config.kafka, &config.compensation);
-    if kafka.topic == compensation.topic {
+    if config.kafka.topic == config.compensation.topic {
         errors.add("compensation.topic", "must be another topic than kafka.topic");
-    }
-    if !["postgres://", "postgresql://", "sqlite:"].iter().any(|s| config.ledger.url.starts_with(s))
-    {
-        errors.add("ledger.url", "must begin with postgres:// or sqlite://");
-    }
-    let redis = &config.redis.url;
-    if !redis.is_empty() && !["redis://", "rediss://"].iter().any(|s| redis.starts_with(s)) {
-        errors.add("redis.url", "must begin with redis:// or rediss://, or be empty");
     }
     for (key, text) in
         [("redis.cpc_key", &config.redis.cpc_key), ("redis.budget_key", &config.redis.budget_key)]
@@ -180,6 +167,32 @@ fn texts(config: &Config, errors: &mut ConfigErrors) {
             errors.add(key, "must contain {campaign_id}");
         }
     }
+    for (name, key) in &config.rules.trusted_keys {
+        if !is_public_key(key) {
+            let sentence = "must be a public key as `tollgate rule keygen` prints it";
+            errors.add(&format!("rules.trusted_keys.{name}"), sentence);
+        }
+    }
+    if config.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+        errors.add("log.level", "must be a filter such as info or info,tollgate_stream=debug");
+    }
+}
+
+fn addresses(config: &Config, errors: &mut ConfigErrors) {
+    if !["postgres://", "postgresql://", "sqlite:"].iter().any(|s| config.ledger.url.starts_with(s))
+    {
+        errors.add("ledger.url", "must begin with postgres:// or sqlite://");
+    }
+    let redis = &config.redis.url;
+    if !redis.is_empty() && !["redis://", "rediss://"].iter().any(|s| redis.starts_with(s)) {
+        errors.add("redis.url", "must begin with redis:// or rediss://, or be empty");
+    }
+    if config.admin.listen.parse::<SocketAddr>().is_err() {
+        errors.add("admin.listen", "must be an address and a port, such as 127.0.0.1:9464");
+    }
+}
+
+fn fence(config: &Config, errors: &mut ConfigErrors) {
     match money::parse_scaled(&config.fence.charge_max) {
         Ok(micros) if micros > 0 => {}
         _ => errors.add("fence.charge_max", "must be a positive decimal such as \"1000000\""),
@@ -187,11 +200,5 @@ fn texts(config: &Config, errors: &mut ConfigErrors) {
     match money::parse_scaled(&config.fence.pause_floor) {
         Ok(0..=money::PPM) => {}
         _ => errors.add("fence.pause_floor", "must be a decimal from \"0\" to \"1\""),
-    }
-    if config.admin.listen.parse::<SocketAddr>().is_err() {
-        errors.add("admin.listen", "must be an address and a port, such as 127.0.0.1:9464");
-    }
-    if config.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
-        errors.add("log.level", "must be a filter such as info or info,tollgate_stream=debug");
     }
 }

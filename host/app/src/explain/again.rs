@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tollgate_domain::facts::{self, ThresholdFacts};
 use tollgate_domain::refund::RefundRule as _;
 use tollgate_domain::rule::{Description, RuleError, Rules as _, Value, World};
-use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, RoomTranscript};
+use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, ResumeTranscript};
 use tollgate_engine::{Module, Refunder, RuleSet};
 use tollgate_ledger::{Generation, Ledger, Part};
 
@@ -164,7 +164,7 @@ pub(super) fn refund(transcript: &RefundTranscript, rule: &mut Refunder) -> Agai
 }
 
 /// Asks the threshold rule about a recorded refund again.
-pub(super) fn room(transcript: &RoomTranscript, rules: &mut Acting) -> Again {
+pub(super) fn resume(transcript: &ResumeTranscript, rules: &mut Acting) -> Again {
     compare(&transcript.outcome, &rules.judge(&transcript.facts))
 }
 

@@ -1,7 +1,7 @@
 //! The calls about one record, each with its own row of what the rule was given.
 
 use tollgate_domain::rule::{Description, Rules as _, World};
-use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, RoomTranscript};
+use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, ResumeTranscript};
 
 use super::again;
 use super::cache::Kept;
@@ -78,9 +78,9 @@ pub(super) fn refund(transcript: &RefundTranscript, rule: &Description, again: A
 }
 
 /// The call about what a refund does to the budget.
-pub(super) fn room(transcript: &RoomTranscript, rules: &mut Acting) -> CallShown {
+pub(super) fn resume(transcript: &ResumeTranscript, rules: &mut Acting) -> CallShown {
     let answer = transcript.outcome.answer().map(|verdicts| rows::verdict(verdicts, 0));
-    let again = again::room(transcript, rules);
+    let again = again::resume(transcript, rules);
     CallShown {
         candidate: again::judged_by_candidate(&transcript.facts, 0, rules),
         facts: rows::movement(&transcript.facts, 0),

@@ -1,5 +1,6 @@
 //! What to do when a batch was not written. Bad data is narrowed down to its click and becomes a dead letter; a
-//! change is read again; an outage is waited out. Which is which is decided here and nowhere else.
+//! change is read again; an outage is waited out. What an error of the ledger is has
+//! been decided there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

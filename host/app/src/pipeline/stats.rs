@@ -357,7 +357,7 @@ fn record_metrics(plan: &Plan<'_>, now_us: i64, took: Duration, path: WritePath)
         fates.iter_mut().zip(counts).for_each(|((_, sum), count)| *sum += count);
     }
     for (fate, sum) in fates {
-        counter!(Metric::Clicks.name(), "fate" => fate).increment(u64::try_from(sum).unwrap_or(0));
+        counter!(Metric::Offsets.name(), "fate" => fate).increment(u64::try_from(sum).unwrap_or(0));
     }
     for dead in &plan.dead {
         let (code, stage) = (dead.rejection.code.as_str(), dead.rejection.stage.as_str());

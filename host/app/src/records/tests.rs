@@ -93,7 +93,7 @@ fn refund() -> Transcript {
             ..RefundColumns::default()
         },
         outcome: Outcome::Refused(decisions, failure),
-        room: None,
+        resume: None,
     })
 }
 

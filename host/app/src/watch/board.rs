@@ -119,7 +119,7 @@ impl Board {
                 line(&mut text, metric, &format!("window=\"{}\"", window.as_str()), value);
             }
         }
-        head(&mut text, Metric::DuplicateRate);
+        head(&mut text, Metric::DuplicateRatePpm);
         for rate in &rates.rates {
             let is_campaign = rate.scope == RateScope::Campaign;
             let id = if is_campaign { &rate.campaign } else { &rate.advertiser };
@@ -129,7 +129,7 @@ impl Board {
                 escaped(id),
                 rate.window.as_str()
             );
-            line(&mut text, Metric::DuplicateRate, &labels, rate.count.rate_ppm().into());
+            line(&mut text, Metric::DuplicateRatePpm, &labels, rate.count.rate_ppm().into());
         }
         text
     }

@@ -1,6 +1,6 @@
 //! What a failure of Postgres means for the caller.
 
-use crate::error::LedgerError;
+use crate::error::{LedgerError, client_error};
 
 /// Sorts a failure by its SQLSTATE, or as an outage when the server gave none.
 pub(crate) fn database_error(error: sqlx::Error) -> LedgerError {
@@ -15,15 +15,7 @@ pub(crate) fn database_error(error: sqlx::Error) -> LedgerError {
             }
             by_state(state, sentence)
         }
-        sqlx::Error::Configuration(_) => LedgerError::Address("it is not a valid URL".into()),
-        sqlx::Error::Encode(_)
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::TypeNotFound { .. }
-        | sqlx::Error::RowNotFound => LedgerError::Unexpected(error.to_string()),
-        other => LedgerError::outage(other.to_string()),
+        other => client_error(&other, "URL"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a failure of SQLite means for the caller.
 
-use crate::error::LedgerError;
+use crate::error::{LedgerError, client_error};
 
 /// Sorts a failure by SQLite's result code, or as an outage when it has none.
 pub(crate) fn database_error(error: sqlx::Error) -> LedgerError {
@@ -9,15 +9,7 @@ pub(crate) fn database_error(error: sqlx::Error) -> LedgerError {
             let code = error.code().map(|code| code.into_owned()).unwrap_or_default();
             by_code(code, error.message().to_owned())
         }
-        sqlx::Error::Configuration(_) => LedgerError::Address("it is not a valid path".into()),
-        sqlx::Error::Encode(_)
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::TypeNotFound { .. }
-        | sqlx::Error::RowNotFound => LedgerError::Unexpected(error.to_string()),
-        other => LedgerError::outage(other.to_string()),
+        other => client_error(&other, "path"),
     }
 }
 

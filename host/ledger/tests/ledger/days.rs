@@ -245,8 +245,15 @@ async fn hosts_maintain_while_clicks_are_charged() {
     };
     let (written, made) = tokio::join!(charge_on(&site, today, &stop), both);
     assert!(written > 0 && made.0 + made.1 >= 20, "{written} {made:?}");
-    let report = site.open().await.maintain_days(&RETIRE).await.unwrap();
-    assert_eq!((report.default_rows, report.is_complete), (0, true));
+    let mut ledger = site.open().await;
+    let report = loop {
+        // Vacuum, too, uses tables.
+        let report = ledger.maintain_days(&RETIRE).await.unwrap();
+        if report.is_complete {
+            break report;
+        }
+    };
+    assert_eq!(report.default_rows, 0);
     assert!(report.days_ahead >= Some(27), "{report:?}");
     exact(&site).await;
     let charged = "SELECT CAST(sum(row_count) AS text) FROM history_sums";

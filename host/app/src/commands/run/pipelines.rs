@@ -43,7 +43,8 @@ impl Pipelines {
     pub(super) async fn start(host: &Host, shared: &Shared) -> anyhow::Result<Self> {
         let abandon = Arc::new(AtomicBool::new(false));
         let config = &host.config;
-        let clicks = Way {
+        let clicks = PipelineSetup {
+            writer_name: "writer-clicks",
             stream: stream_config(config),
             ledger: ledger_config(config),
             stats: Arc::clone(&shared.stats),
@@ -52,7 +53,8 @@ impl Pipelines {
         let mut pipelines = Self { clicks, compensations: None, abandon };
         if config.compensation.enabled {
             let group = config.compensation.group.clone();
-            let compensations = Way {
+            let compensations = PipelineSetup {
+                writer_name: "writer-refunds",
                 stream: compensation_stream(config),
                 ledger: LedgerConfig { group, ..ledger_config(config) },
                 // Clicks are what `/status` counts; refunds are counted where they are settled.
@@ -110,13 +112,15 @@ impl Pipeline {
 }
 
 /// What one pipeline differs in from another.
-struct Way {
+struct PipelineSetup {
+    /// Name of the writer's thread; Linux shows 15 letters.
+    writer_name: &'static str,
     stream: StreamConfig,
     ledger: LedgerConfig,
     stats: Arc<Stats>,
 }
 
-impl Way {
+impl PipelineSetup {
     async fn start(
         self,
         host: &Host,
@@ -133,38 +137,41 @@ impl Way {
             crossbeam_channel::bounded(config.batch.slices_waiting_max as usize);
         let lanes = Arc::new(Lanes::start(self.stream, Arc::new(positions), out)?);
         let fence = fence_limits(config)?;
-        let writer = start_writer(WriterParts {
-            ledger: self.ledger,
-            owner: owner(),
-            gather: Gather::new(deliveries, config.batch.clicks_max as usize),
-            lanes: Arc::clone(&lanes),
-            hints: Hints::new(&config.redis, fence.charge_max).context("redis.url")?,
-            loader: Arc::clone(&host.loader),
-            rules,
-            fence,
-            valve: valve_limits(config),
-            rule_rows_max: config.rules.rows_max as usize,
-            recorder: recorder(config)?,
-            trials: TrialFeed::new(&shared.trials),
-            clock: shared.clock.clone(),
-            stats: self.stats,
-            outbox: Arc::clone(&shared.outbox),
-            compensations: Arc::clone(&shared.compensations),
-            dead_letters: Arc::clone(&shared.dead_letters),
-            spend: SpendPublisher::start(&config.redis).context("redis.url")?,
-            abandon: Arc::clone(abandon),
-        })?;
+        let writer = start_writer(
+            self.writer_name,
+            WriterParts {
+                ledger: self.ledger,
+                owner: owner(),
+                gather: Gather::new(deliveries, config.batch.clicks_max as usize),
+                lanes: Arc::clone(&lanes),
+                hints: Hints::new(&config.redis, fence.charge_max).context("redis.url")?,
+                loader: Arc::clone(&host.loader),
+                rules,
+                fence,
+                valve: valve_limits(config),
+                rule_rows_max: config.rules.rows_max as usize,
+                recorder: recorder(config)?,
+                trials: TrialFeed::new(&shared.trials),
+                clock: shared.clock.clone(),
+                stats: self.stats,
+                outbox: Arc::clone(&shared.outbox),
+                compensations: Arc::clone(&shared.compensations),
+                dead_letters: Arc::clone(&shared.dead_letters),
+                spend: SpendPublisher::start(&config.redis).context("redis.url")?,
+                abandon: Arc::clone(abandon),
+            },
+        )?;
         Ok(Pipeline { lanes, writer })
     }
 }
 
 /// Starts the writer's thread.
-fn start_writer(parts: WriterParts) -> anyhow::Result<oneshot::Receiver<()>> {
+fn start_writer(name: &str, parts: WriterParts) -> anyhow::Result<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
     let body = move || {
         let _ended = ended;
         Writer::run(parts);
     };
-    std::thread::Builder::new().name("writer".into()).spawn(body)?;
+    std::thread::Builder::new().name(name.into()).spawn(body)?;
     Ok(end)
 }

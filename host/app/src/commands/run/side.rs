@@ -89,7 +89,7 @@ impl SideTasks {
             side.refund(host, ledger, shared).await?;
         }
         if config.notify.enabled {
-            let routes = Routes::new(config).map_err(super::wrong)?;
+            let routes = Routes::new(config).map_err(super::usage_error)?;
             // A message may be sent twice, and a charge must not wait for the disk because of one.
             let ledger = LedgerConfig { early_commits: true, ..ledger_config(config) };
             let relay = RelayParts {
