@@ -117,3 +117,8 @@ impl LedgerError {
         Self::Outage { outcome_unknown: false, sentence: sentence.into() }
     }
 }
+
+/// A sum that only rows which somebody has changed by hand can give.
+pub(crate) fn too_much() -> LedgerError {
+    LedgerError::Unexpected("a sum of money does not fit into 64 bits of micros".to_owned())
+}
