@@ -14,7 +14,7 @@ use crate::batch::{Batch, ClickRef, Resolved};
 use crate::book::Book;
 use crate::dead::{Rejection, Stage};
 use crate::facts::{PricingFacts, Quotes, ThresholdFacts, Verdicts};
-use crate::fence::{self, FenceLimits};
+use crate::fence::{self, FenceLimits, Nought};
 use crate::money::Micros;
 use crate::plan::{Plan, ReasonName};
 use crate::refund::{RefundFacts, RefundPlan};
@@ -125,7 +125,7 @@ pub fn resume_after_refund(
     let movement = (0, Micros(plan.refund.0.saturating_neg()));
     let needs = rules.threshold().needs;
     let asked = tables.threshold(needs, running.day_columns(needs), std::iter::once(movement));
-    let (answer, breach) = judged(&asked, rules);
+    let (answer, breach) = judged(&asked, Nought::Look, rules);
     let outcome = Outcome::of(&answer, breach.as_ref());
     match breach.map_or(answer, |fault| Err(fault.into())) {
         Ok(verdicts) if verdicts.action[0] == fence::action::RESUME => {
@@ -349,7 +349,7 @@ impl Work<'_, '_> {
         running: &mut Running<'_, '_, '_>,
     ) -> Result<(), RuleError> {
         let movements = range.clone().map(|day| (day as u32, Micros::ZERO));
-        match self.ask(&range, movements, rules, running) {
+        match self.ask(&range, Nought::Look, movements, rules, running) {
             Ok(verdicts) => {
                 let base = rules.pricing().reasons.len() as u16;
                 for (row, day) in range.enumerate() {
@@ -378,19 +378,20 @@ impl Work<'_, '_> {
     ) -> Result<Verdicts, RuleError> {
         let clicks = &self.resolved.clicks;
         let movement = |at| (clicks[priced.click[at] as usize].day, priced.charge[at]);
-        self.ask(&range, range.clone().map(movement), rules, running)
+        self.ask(&range, Nought::Click, range.clone().map(movement), rules, running)
     }
 
     fn ask(
         &mut self,
         range: &Range<usize>,
+        nought: Nought,
         movements: impl Iterator<Item = (u32, Micros)>,
         rules: &mut dyn Rules,
         running: &Running<'_, '_, '_>,
     ) -> Result<Verdicts, RuleError> {
         let needs = rules.threshold().needs;
         let facts = self.tables.threshold(needs, running.day_columns(needs), movements);
-        let (answer, breach) = judged(&facts, rules);
+        let (answer, breach) = judged(&facts, nought, rules);
         if let Some(recorder) = &mut self.recorder {
             recorder.judge(range, facts, &answer, breach.as_ref());
         }
@@ -406,10 +407,14 @@ impl Work<'_, '_> {
 /// The threshold rule's answer, and what the fence says against it.
 fn judged(
     facts: &ThresholdFacts,
+    nought: Nought,
     rules: &mut dyn Rules,
 ) -> (Result<Verdicts, RuleError>, Option<Fault>) {
-    let answer = rules.judge(facts);
-    let checked = |verdicts| fence::check_verdicts(facts, verdicts, rules.threshold());
+    let answer = match nought {
+        Nought::Click => rules.judge(facts),
+        Nought::Look => rules.look(facts),
+    };
+    let checked = |verdicts| fence::check_verdicts(facts, verdicts, rules.threshold(), nought);
     let breach = answer.as_ref().ok().and_then(|verdicts| checked(verdicts).err());
     (answer, breach)
 }

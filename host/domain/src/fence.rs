@@ -75,8 +75,17 @@ pub fn check_quotes(
     Ok(())
 }
 
-/// Checks the verdicts of one call: one per movement, a known action with a level, a declared reason, and an
-/// allowed amount within the movement.
+/// What a movement of 0 is; its facts do not say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nought {
+    /// A click that costs nothing, which nothing but 0 may be charged for.
+    Click,
+    /// A fresh look or a refund of nothing. What a verdict allows of it is ignored, as of any refund.
+    Look,
+}
+
+/// Checks the verdicts of one call: one per movement, a known action with a level, a declared reason, and for a click
+/// an allowed amount within the movement.
 ///
 /// # Errors
 /// The first breach.
@@ -84,6 +93,7 @@ pub fn check_verdicts(
     facts: &ThresholdFacts,
     verdicts: &Verdicts,
     rule: &Description,
+    nought: Nought,
 ) -> Result<(), Fault> {
     let rows = facts.movements.campaign_day.len();
     let lengths = [
@@ -107,7 +117,8 @@ pub fn check_verdicts(
             return breach(format!("movement {row} has the undeclared reason {reason}"));
         }
         let (amount, allowed) = (facts.movements.amount_micros[row], verdicts.allowed_micros[row]);
-        if amount > 0 && !(0..=amount).contains(&allowed) {
+        let is_click = amount > 0 || amount == 0 && nought == Nought::Click;
+        if is_click && !(0..=amount).contains(&allowed) {
             return breach(format!(
                 "movement {row} allows {} of {}",
                 Micros(allowed),

@@ -298,7 +298,18 @@ pub trait Rules {
     /// The rule trapped, ran out of fuel or memory, or the host could not run it.
     fn price(&mut self, facts: &PricingFacts) -> Result<Quotes, RuleError>;
 
+    /// Judges clicks.
+    ///
     /// # Errors
     /// As `price`.
     fn judge(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError>;
+
+    /// Judges fresh looks and refunds. Rules are asked in the same way; whoever checks their answers tells a look from a
+    /// click that costs nothing.
+    ///
+    /// # Errors
+    /// As `price`.
+    fn look(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
+        self.judge(facts)
+    }
 }

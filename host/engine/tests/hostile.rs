@@ -10,7 +10,7 @@ use tollgate_domain::facts::{
     CampaignColumns, CampaignDayColumns, ClickColumns, CompensationColumns, MovementColumns,
     PricingFacts, RefundColumns, ThresholdFacts, day_state,
 };
-use tollgate_domain::fence::{self, FenceLimits, MessageLimits};
+use tollgate_domain::fence::{self, FenceLimits, MessageLimits, Nought};
 use tollgate_domain::money::Micros;
 use tollgate_domain::notice::{Happening, HappeningFacts, HappeningKind};
 use tollgate_domain::refund::RefundRule;
@@ -76,7 +76,7 @@ fn judge(engine: &Engine, module: Module) -> Result<(), RuleError> {
     let mut rules = RuleSet::new(ours(engine, World::Pricing), bind(module)).expect("two worlds");
     let facts = movements();
     let verdicts = rules.judge(&facts)?;
-    Ok(fence::check_verdicts(&facts, &verdicts, &rule)?)
+    Ok(fence::check_verdicts(&facts, &verdicts, &rule, Nought::Click)?)
 }
 
 fn decide(module: Module) -> Result<(), RuleError> {

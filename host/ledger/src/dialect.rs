@@ -65,7 +65,8 @@ pub(crate) trait Dialect: Connection {
     type Row: Cells + Send;
     const WORDS: Words;
 
-    /// Settings for statements that read whole tables; a transaction on one snapshot.
+    /// Settings for statements that read whole tables; a transaction on one snapshot, during which no day of history is
+    /// made or taken away.
     fn begin_snapshot(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// In a transaction: charges are found by their instants and days, until `end_search`.

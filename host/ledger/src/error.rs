@@ -99,6 +99,12 @@ impl LedgerError {
         matches!(self, Self::Outage { .. })
     }
 
+    /// Whether a statement took longer than it may. The same statement may be faster in a moment, and less of it surely is.
+    #[must_use]
+    pub fn is_statement_timeout(&self) -> bool {
+        matches!(self, Self::Transient { sqlstate, .. } if sqlstate == "57014")
+    }
+
     /// The same error when it struck during a commit, so that nobody knows whether the commit took place.
     pub(crate) fn during_commit(self) -> Self {
         match self {
@@ -127,4 +133,9 @@ pub(crate) fn client_error(error: &sqlx::Error, address: &str) -> LedgerError {
         | sqlx::Error::RowNotFound => LedgerError::Unexpected(error.to_string()),
         other => LedgerError::outage(other.to_string()),
     }
+}
+
+/// A sum that only rows which somebody has changed by hand can give.
+pub(crate) fn too_much() -> LedgerError {
+    LedgerError::Unexpected("a sum of money does not fit into 64 bits of micros".to_owned())
 }

@@ -6,8 +6,8 @@ use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
 
 use crate::Ledger;
-use crate::dialect::{Cells, Dialect, rows};
-use crate::error::Result;
+use crate::dialect::{Cells, Dialect, one, rows};
+use crate::error::{LedgerError, Result, too_much};
 use crate::session::Connection;
 
 /// The figures of one advertiser around one budget day.
@@ -16,7 +16,8 @@ pub struct StatementRows {
     /// As they are now.
     pub balance: Micros,
     pub opening: Micros,
-    /// Net spends of budget days before, on and after the day, as the campaigns' days have them.
+    /// Net spends of budget days before, on and after the day, as the campaigns' days have them. What a campaign spent for
+    /// another advertiser, or one that was deleted for this one, is as history has it.
     pub spent_before: Micros,
     pub spent: Micros,
     pub spent_after: Micros,
@@ -62,7 +63,9 @@ impl Ledger {
         operation!(self, idle, run_long, |conn, _| async move {
             conn.begin_snapshot().await?;
             let found = statement(conn, advertiser, day, since_us).await;
-            conn.roll_back().await?;
+            if !found.as_ref().is_err_and(LedgerError::is_outage) {
+                conn.roll_back().await?;
+            }
             found
         })
     }
@@ -76,6 +79,21 @@ SELECT CAST(coalesce(sum(CASE WHEN d.day < {day:$2} THEN d.spent_micros ELSE 0 E
   CAST(coalesce(sum(CASE WHEN d.day = {day:$2} THEN d.spent_micros ELSE 0 END), 0) AS BIGINT),
   CAST(coalesce(sum(CASE WHEN d.day > {day:$2} THEN d.spent_micros ELSE 0 END), 0) AS BIGINT), {days:max(d.day)}
 FROM campaigns c JOIN campaign_daily_spend d ON d.campaign_id = c.campaign_id WHERE c.advertiser_id = $1";
+
+/// What history has, before, on and after the day, of campaigns that are no longer the advertiser's, or not any more there,
+/// less what his campaigns have spent for others.
+const STRAYS: &str = "
+SELECT CAST(coalesce(sum(CASE WHEN day < {day:$2} THEN spent ELSE 0 END), 0) AS BIGINT),
+  CAST(coalesce(sum(CASE WHEN day = {day:$2} THEN spent ELSE 0 END), 0) AS BIGINT),
+  CAST(coalesce(sum(CASE WHEN day > {day:$2} THEN spent ELSE 0 END), 0) AS BIGINT),
+  {days:max(CASE WHEN is_own THEN day END)}
+FROM (
+  SELECT h.budget_day AS day, h.advertiser_id = $1 AS is_own,
+    CASE WHEN h.advertiser_id = $1 THEN -h.amount_micros ELSE h.amount_micros END AS spent
+  FROM history_sums h LEFT JOIN campaigns c ON c.campaign_id = h.campaign_id
+  WHERE (h.advertiser_id = $1 OR c.advertiser_id = $1)
+    AND (c.campaign_id IS NULL OR c.advertiser_id <> h.advertiser_id)
+) AS strays";
 
 const ADJUSTMENTS: &str = "
 SELECT {us:created_at}, opening_after_micros - opening_before_micros FROM opening_changes
@@ -127,7 +145,38 @@ async fn statement<D: Dialect>(
         found.spent_after = Micros(row.cell(2));
         found.last_day = row.cell::<Option<i32>>(3).map(Day);
     }
+    if !found.meets() {
+        add_strays(conn, advertiser, number, &mut found).await?;
+    }
     Ok(Some(found))
+}
+
+/// Puts right whose spends are whose, by all of history. That is read only when the campaigns of today do not meet.
+async fn add_strays<D: Dialect>(
+    conn: &mut D,
+    advertiser: &str,
+    day: i64,
+    found: &mut StatementRows,
+) -> Result<()> {
+    let row = one(conn, STRAYS, &[advertiser.into(), day.into()]).await?;
+    let spends = [&mut found.spent_before, &mut found.spent, &mut found.spent_after];
+    for (at, spent) in spends.into_iter().enumerate() {
+        *spent = spent.checked_add(Micros(row.cell(at))).ok_or_else(too_much)?;
+    }
+    found.last_day = found.last_day.max(row.cell::<Option<i32>>(3).map(Day));
+    Ok(())
+}
+
+impl StatementRows {
+    /// Whether the spends lead from the opening balance to the balance, and that of the day is what its lines have.
+    fn meets(&self) -> bool {
+        let spent = [self.spent_before, self.spent, self.spent_after];
+        let spent: i128 = spent.iter().map(|spent| i128::from(spent.0)).sum();
+        let net = |line: &StatementLine| i128::from(line.charged.0) - i128::from(line.refunded.0);
+        let of_day: i128 = self.lines.iter().map(net).sum();
+        i128::from(self.opening.0) - spent == i128::from(self.balance.0)
+            && of_day == i128::from(self.spent.0)
+    }
 }
 
 async fn lines<D: Dialect>(conn: &mut D, advertiser: &str, day: Day) -> Result<Vec<StatementLine>> {

@@ -56,7 +56,7 @@ impl Ledger {
     /// When the database cannot be written.
     pub async fn record_audit(&mut self, report: &AuditReport) -> Result<()> {
         let failed = findings::failed(report);
-        operation!(self, idle, run, |conn, _| findings::record_audit(conn, &failed))
+        operation!(self, idle, run_long, |conn, _| findings::record_audit(conn, &failed))
     }
 
     /// Places where the ledger does not add up, oldest first.

@@ -91,3 +91,27 @@ fn a_topic_made_anew_halts_until_a_person_says_how_to_go_on() {
     assert_eq!(scenario.ledger.history(&scenario.topic).unwrap().len(), 4_000);
     scenario.setup.run(&["audit"]).unwrap();
 }
+
+/// A database that takes too long for a large batch is given smaller ones.
+#[test]
+fn a_batch_that_never_fits_its_time_is_written_in_halves() {
+    let mut scenario = Scenario::new("slow", Database::Postgres, campaigns(2, 10, 5)).unwrap();
+    scenario
+        .ledger
+        .execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF (SELECT count(*) FROM added) > 300 THEN PERFORM pg_sleep(10); END IF; RETURN NULL; END $$;
+             CREATE TRIGGER slow AFTER INSERT ON ad_balance_histories REFERENCING NEW TABLE AS added
+               FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+        )
+        .unwrap();
+    scenario.produce(clicks(), 2_000).unwrap();
+    let setup = scenario.setup.clone().key("ledger.statement_timeout_ms", "800");
+    let mut host = Host::start(&setup).unwrap();
+    scenario.wait_charged(&host).unwrap();
+    assert!(host.log().contains("writing it in halves"), "{}", host.log());
+    assert!(host.terminate(LIMIT).unwrap().success());
+    let model = Model::new(&scenario.campaigns);
+    scenario.verify(&model).unwrap();
+    assert!(scenario.ledger.dead_letters(&scenario.topic).unwrap().is_empty());
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tollgate_domain::facts::{self, ThresholdFacts};
+use tollgate_domain::fence::Nought;
 use tollgate_domain::refund::RefundRule as _;
 use tollgate_domain::rule::{Description, RuleError, Rules as _, Value, World};
 use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, ResumeTranscript};
@@ -165,7 +166,7 @@ pub(super) fn refund(transcript: &RefundTranscript, rule: &mut Refunder) -> Agai
 
 /// Asks the threshold rule about a recorded refund again.
 pub(super) fn resume(transcript: &ResumeTranscript, rules: &mut Acting) -> Again {
-    compare(&transcript.outcome, &rules.judge(&transcript.facts))
+    compare(&transcript.outcome, &rules.look(&transcript.facts))
 }
 
 /// Whether the candidate was asked about a click, and has not left it to the rules in force.
@@ -187,13 +188,21 @@ pub(super) fn priced_by_candidate(
 }
 
 /// As `priced_by_candidate`, of the movement in this row.
-pub(super) fn judged_by_candidate(facts: &ThresholdFacts, row: usize, rules: &mut Acting) -> bool {
+pub(super) fn judged_by_candidate(
+    facts: &ThresholdFacts,
+    row: usize,
+    nought: Nought,
+    rules: &mut Acting,
+) -> bool {
+    let ask = |rules: &mut Acting| match nought {
+        Nought::Click => drop(rules.judge(facts)),
+        Nought::Look => drop(rules.look(facts)),
+    };
     let day = facts.movements.campaign_day.get(row).map(|day| *day as usize);
     let campaign = day.and_then(|day| facts.days.campaign.get(day)).copied().unwrap_or(u32::MAX);
     let campaign = facts::campaign_id(&facts.campaigns, &facts.texts, campaign);
     rules.is_candidates(World::Threshold, campaign)
-        && !(facts.movements.campaign_day.len() == 1
-            && left_to_others(rules, |rules| drop(rules.judge(facts))))
+        && !(facts.movements.campaign_day.len() == 1 && left_to_others(rules, ask))
 }
 
 /// Whether the candidate fails at a call about one row.

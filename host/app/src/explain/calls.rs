@@ -1,5 +1,6 @@
 //! The calls about one record, each with its own row of what the rule was given.
 
+use tollgate_domain::fence::Nought;
 use tollgate_domain::rule::{Description, Rules as _, World};
 use tollgate_domain::transcript::{ClickTranscript, Outcome, RefundTranscript, ResumeTranscript};
 
@@ -58,7 +59,7 @@ pub(super) fn judge(
         calls.push(CallShown {
             rows: range.len(),
             row,
-            candidate: again::judged_by_candidate(&facts, row, rules),
+            candidate: again::judged_by_candidate(&facts, row, Nought::Click, rules),
             facts: rows::movement(&facts, row),
             again,
             ..shown(World::Threshold, &judged.call.outcome, answer, rules.threshold())
@@ -82,7 +83,7 @@ pub(super) fn resume(transcript: &ResumeTranscript, rules: &mut Acting) -> CallS
     let answer = transcript.outcome.answer().map(|verdicts| rows::verdict(verdicts, 0));
     let again = again::resume(transcript, rules);
     CallShown {
-        candidate: again::judged_by_candidate(&transcript.facts, 0, rules),
+        candidate: again::judged_by_candidate(&transcript.facts, 0, Nought::Look, rules),
         facts: rows::movement(&transcript.facts, 0),
         again,
         ..shown(World::Threshold, &transcript.outcome, answer, rules.threshold())

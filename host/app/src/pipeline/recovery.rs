@@ -21,6 +21,9 @@ use crate::rules::faults::{self, Leave};
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// Attempts after which a batch is written in halves that never fits into the time of a statement.
+const SLOW_ATTEMPTS: u32 = 2;
+
 /// Batches that are locked first after one met a change, because other writers are at work then.
 const LOCKED_BATCHES: u32 = 16;
 
@@ -77,6 +80,18 @@ impl Writer {
                 self.reopen(attempt)?;
                 self.drop_lost(slices, &advances, attempt)
             }
+            error
+                if error.is_statement_timeout()
+                    && *attempt >= SLOW_ATTEMPTS
+                    && items(&slices) > 1 =>
+            {
+                tracing::warn!(
+                    %error,
+                    "a batch does not fit into `ledger.statement_timeout_ms`; writing it in halves"
+                );
+                *attempt = 0;
+                self.charge_half(slices)
+            }
             error => {
                 tracing::warn!(code = error.code(), %error, "a batch was not written; trying again");
                 self.pause(attempt)?;
@@ -128,8 +143,7 @@ impl Writer {
         sentence: &str,
         attempt: &mut u32,
     ) -> Result<Vec<Slice>, Abandoned> {
-        let items: usize = slices.iter().map(Slice::items).sum();
-        match items {
+        match items(&slices) {
             0 => {
                 tracing::error!(
                     sentence,
@@ -144,13 +158,17 @@ impl Writer {
                     slice.reject_item(0, rejection, generation);
                 }
             }
-            items => {
-                let rest = split_off(&mut slices, items / 2);
-                self.charge(slices)?;
-                return Ok(rest);
-            }
+            _ => return self.charge_half(slices),
         }
         Ok(slices)
+    }
+
+    /// Charges the first half of the items and returns the others.
+    fn charge_half(&mut self, mut slices: Vec<Slice>) -> Result<Vec<Slice>, Abandoned> {
+        let half = items(&slices) / 2;
+        let rest = split_off(&mut slices, half);
+        self.charge(slices)?;
+        Ok(rest)
     }
 
     /// Compares with the ledger: what it already has or what others hold is dropped.
@@ -268,6 +286,10 @@ impl Writer {
         std::thread::sleep(pause);
         Ok(())
     }
+}
+
+fn items(slices: &[Slice]) -> usize {
+    slices.iter().map(Slice::items).sum()
 }
 
 /// Splits after `items` items: the first part stays, the rest is returned. Both have items.

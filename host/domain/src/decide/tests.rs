@@ -176,6 +176,11 @@ impl Toy {
 
     /// Looks at a campaign without a click.
     fn look(&mut self, campaign: &str) {
+        assert_eq!(self.look_by(campaign, &mut PlainRules::new()), 0);
+    }
+
+    /// As `look`, with the number of faults.
+    fn look_by(&mut self, campaign: &str, rules: &mut dyn Rules) -> u64 {
         let ids: [Arc<str>; 1] = [campaign.into()];
         if let Err(missing) = Resolved::look(&self.book, &ids, self.now_us) {
             self.read(missing);
@@ -183,9 +188,10 @@ impl Toy {
         let book = self.book.clone();
         let resolved = Resolved::look(&book, &ids, self.now_us).expect("all rows were read");
         let context = self.context(&[], 1_000);
-        let plan = look(&resolved, &context, &mut PlainRules::new()).unwrap().plan;
+        let Decision { plan, faults, .. } = look(&resolved, &context, rules).unwrap();
         assert!(plan.advances.is_empty() && plan.balances.is_empty() && plan.history.is_empty());
         self.apply(&plan);
+        faults
     }
 
     fn context<'c>(&self, hints: &'c [Hint], rows_max: usize) -> Context<'c> {

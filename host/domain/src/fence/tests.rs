@@ -71,9 +71,18 @@ fn answers_match_rows_one_to_one() {
 }
 
 fn check_verdict(verdict: (u8, u32, i64, u16), expected: Option<Code>) {
+    check_movement(100, Nought::Click, verdict, expected);
+}
+
+fn check_movement(
+    amount: i64,
+    nought: Nought,
+    verdict: (u8, u32, i64, u16),
+    expected: Option<Code>,
+) {
     let (action, level, allowed, reason) = verdict;
     let facts = ThresholdFacts {
-        movements: MovementColumns { campaign_day: vec![0], amount_micros: vec![100] },
+        movements: MovementColumns { campaign_day: vec![0], amount_micros: vec![amount] },
         ..ThresholdFacts::default()
     };
     let verdicts = Verdicts {
@@ -83,8 +92,22 @@ fn check_verdict(verdict: (u8, u32, i64, u16), expected: Option<Code>) {
         allowed_micros: vec![allowed],
         reason: vec![reason],
     };
-    let found = check_verdicts(&facts, &verdicts, &rule()).err().map(|fault| fault.code);
-    assert_eq!(found, expected, "{verdict:?}");
+    let found = check_verdicts(&facts, &verdicts, &rule(), nought).err().map(|fault| fault.code);
+    assert_eq!(found, expected, "{amount} {nought:?} {verdict:?}");
+}
+
+#[test]
+fn nothing_but_0_is_charged_for_a_click_that_costs_0() {
+    check_movement(0, Nought::Click, (0, 0, 0, 1), None);
+    for allowed in [-5, -1, 1, i64::MIN, i64::MAX] {
+        check_movement(0, Nought::Click, (0, 0, allowed, 1), Some(Code::FenceBreach));
+        // What a verdict allows of a look or a refund means nothing.
+        check_movement(0, Nought::Look, (0, 0, allowed, 1), None);
+        for nought in [Nought::Click, Nought::Look] {
+            check_movement(-100, nought, (0, 0, allowed, 1), None);
+        }
+    }
+    check_movement(100, Nought::Look, (0, 0, -5, 1), Some(Code::FenceBreach));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::part::{clicks_of, movements_on};
 use super::scope::Scope;
 use super::tally::{Sums, Tally};
 use crate::facts::{CampaignDayColumns, PricingFacts, Verdicts, campaign_id};
-use crate::fence::{self, FenceLimits, action};
+use crate::fence::{self, FenceLimits, Nought, action};
 use crate::rule::{Fault, RuleError, Rules, World};
 use crate::transcript::{ClickTranscript, Outcome};
 
@@ -198,7 +198,7 @@ impl Work<'_> {
         let needs = self.other.threshold().needs;
         let facts = movements_on(then, &self.transcript.threshold, rows, needs);
         let verdicts = self.other.judge(&facts)?;
-        fence::check_verdicts(&facts, &verdicts, self.other.threshold())?;
+        fence::check_verdicts(&facts, &verdicts, self.other.threshold(), Nought::Click)?;
         Ok(verdicts)
     }
 

@@ -8,7 +8,7 @@ use super::part::{
 use super::scope::Scope;
 use super::tally::Tally;
 use crate::facts::{CampaignColumns, PricingFacts, Quotes, ThresholdFacts, Verdicts, campaign_id};
-use crate::fence::{self, FenceLimits};
+use crate::fence::{self, FenceLimits, Nought};
 use crate::money::Micros;
 use crate::rule::{Description, Needs, Reason, RuleError, Rules, World};
 
@@ -188,6 +188,20 @@ impl<R: Rules> Rules for Sides<R> {
     }
 
     fn judge(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
+        self.judge_movements(facts, Nought::Click)
+    }
+
+    fn look(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
+        self.judge_movements(facts, Nought::Look)
+    }
+}
+
+impl<R: Rules> Sides<R> {
+    fn judge_movements(
+        &mut self,
+        facts: &ThresholdFacts,
+        nought: Nought,
+    ) -> Result<Verdicts, RuleError> {
         self.candidate_failed = false;
         let needs = self.active.threshold().needs;
         let Some(asked) = &mut self.candidate else {
@@ -196,14 +210,14 @@ impl<R: Rules> Rules for Sides<R> {
         let rows = asked.judged(facts);
         let mut verdicts = Verdicts::default();
         if !rows.candidates.is_empty() {
-            match asked.judge(facts, &rows.candidates) {
+            match asked.judge(facts, &rows.candidates, nought) {
                 Ok(answer) => verdicts = answer,
                 Err(RuleError::Fault(fault)) if facts.movements.campaign_day.len() == 1 => {
                     let day = facts.movements.campaign_day[0] as usize;
                     let campaign = facts.days.campaign.get(day).copied().unwrap_or(u32::MAX);
                     let campaign = campaign_id(&facts.campaigns, &facts.texts, campaign);
                     self.tally.of(campaign).fail(&fault);
-                    return self.active_judge(facts, &[0]);
+                    return self.active_judge(facts, &[0], nought);
                 }
                 Err(error) => return Err(self.failed(error)),
             }
@@ -211,12 +225,10 @@ impl<R: Rules> Rules for Sides<R> {
         if rows.others.is_empty() {
             return Ok(verdicts);
         }
-        let others = self.active_judge(facts, &rows.others)?;
+        let others = self.active_judge(facts, &rows.others, nought)?;
         Ok(merged_verdicts(&rows.candidates, &verdicts, &others))
     }
-}
 
-impl<R: Rules> Sides<R> {
     /// The candidate's reasons are declared here as well, so the answers of the rules in force are held against their own.
     fn active_price(&mut self, facts: &PricingFacts, rows: &[u32]) -> Result<Quotes, RuleError> {
         let facts = clicks_of(facts, rows, self.active.pricing().needs);
@@ -229,10 +241,11 @@ impl<R: Rules> Sides<R> {
         &mut self,
         facts: &ThresholdFacts,
         rows: &[u32],
+        nought: Nought,
     ) -> Result<Verdicts, RuleError> {
         let facts = movements_of(facts, rows, self.active.threshold().needs);
         let verdicts = self.active.judge(&facts)?;
-        fence::check_verdicts(&facts, &verdicts, self.active.threshold())?;
+        fence::check_verdicts(&facts, &verdicts, self.active.threshold(), nought)?;
         Ok(verdicts)
     }
 
@@ -275,11 +288,16 @@ impl<R: Rules> Asked<R> {
         Ok(quotes)
     }
 
-    fn judge(&mut self, facts: &ThresholdFacts, rows: &[u32]) -> Result<Verdicts, RuleError> {
+    fn judge(
+        &mut self,
+        facts: &ThresholdFacts,
+        rows: &[u32],
+        nought: Nought,
+    ) -> Result<Verdicts, RuleError> {
         let rules = &mut self.candidate.rules;
         let facts = movements_of(facts, rows, rules.threshold().needs);
         let mut verdicts = rules.judge(&facts)?;
-        fence::check_verdicts(&facts, &verdicts, rules.threshold())?;
+        fence::check_verdicts(&facts, &verdicts, rules.threshold(), nought)?;
         tell(&mut verdicts.reason, &self.threshold_codes);
         Ok(verdicts)
     }

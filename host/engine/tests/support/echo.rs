@@ -7,7 +7,7 @@ use tollgate_domain::facts::{
     CampaignColumns, CampaignDayColumns, ClickColumns, CompensationColumns, MovementColumns,
     PricingFacts, RefundColumns, ThresholdFacts,
 };
-use tollgate_domain::fence::{self, FenceLimits, MessageLimits};
+use tollgate_domain::fence::{self, FenceLimits, MessageLimits, Nought};
 use tollgate_domain::money::Micros;
 use tollgate_domain::notice::{Happening, HappeningFacts, HappeningKind};
 use tollgate_domain::refund::RefundRule;
@@ -114,7 +114,7 @@ fn answered(module: Module, answer: &[u8]) -> Result<String, RuleError> {
         World::Threshold => {
             let facts = movements(&words);
             let verdicts = pair(module).judge(&facts)?;
-            fence::check_verdicts(&facts, &verdicts, &rule)?;
+            fence::check_verdicts(&facts, &verdicts, &rule, Nought::Click)?;
             for row in 0..ROWS {
                 let (action, allowed) = (verdicts.action[row], verdicts.allowed_micros[row]);
                 assert!(action < 4 && (0..=1_000).contains(&allowed), "{action} {allowed}");

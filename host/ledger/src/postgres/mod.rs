@@ -95,7 +95,12 @@ impl Dialect for PgConnection {
     };
 
     async fn begin_snapshot(&mut self) -> Result<()> {
-        let sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {WHOLE_TABLES}");
+        // The first statement that reads fixes what is seen, and locks alone do not read. So no day comes or goes between
+        // that instant and the first look at history, whose rows would then be in no table, or their sums not be seen.
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {WHOLE_TABLES};
+             LOCK TABLE ONLY ad_balance_histories, ONLY ad_balance_histories_default IN ACCESS SHARE MODE"
+        );
         self.execute(&*sql).await.map(drop).map_err(database_error)
     }
 

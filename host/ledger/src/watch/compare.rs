@@ -6,9 +6,9 @@ use serde_json::json;
 use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
 
-use super::seen::{CampaignDay, DayMoney, Mark, Part, Seen, too_much};
+use super::seen::{CampaignDay, DayMoney, Mark, Part, Seen};
 use crate::dialect::{Cells, Dialect, rows};
-use crate::error::Result;
+use crate::error::{Result, too_much};
 
 /// Findings of one claim at most: who has changed a whole table does not need a message for each row.
 const FINDINGS_MAX: usize = 100;

@@ -125,9 +125,9 @@ async fn insert<D: Dialect>(
 }
 
 /// The failed checks of a full audit as findings. When everything is right and the watch says otherwise, somebody has
-/// mended what it had read before, so it begins anew.
+/// mended what it had read before, so it begins anew, which takes as long as there are sums to make.
 pub(super) async fn record_audit<D: Dialect>(conn: &mut D, failed: &[Mismatch]) -> Result<()> {
-    conn.begin().await?;
+    conn.begin_bulk().await?;
     let written = record_inside(conn, failed).await;
     ended(conn, written).await
 }
@@ -141,17 +141,17 @@ async fn record_inside<D: Dialect>(conn: &mut D, failed: &[Mismatch]) -> Result<
     if failed.is_empty() && count(conn).await? > 0 { begin_anew(conn).await } else { Ok(()) }
 }
 
-/// Forgets what was watched; the next laps read it again.
+/// Forgets what was watched; the next laps read it again, apart from refunds. Each of these says itself whether it was
+/// seen, and their sums are made here, so that no row of theirs is written.
 async fn begin_anew<D: Dialect>(conn: &mut D) -> Result<()> {
     change(conn, "DELETE FROM watch_marks", &[]).await?;
     change(conn, "DELETE FROM watch_balances", &[]).await?;
     change(conn, "DELETE FROM watch_days", &[]).await?;
     change(conn, "DELETE FROM click_minutes", &[]).await?;
-    for sql in RETIRED {
+    for sql in RETIRED.into_iter().chain(REFUNDED) {
         change(conn, sql, &[]).await?;
     }
-    let sql = "UPDATE compensations SET watched = false WHERE watched AND NOT retired";
-    change(conn, sql, &[]).await.map(drop)
+    Ok(())
 }
 
 /// What is known of days that were retired, because their rows cannot be read again.
@@ -166,6 +166,25 @@ const RETIRED: [&str; 3] = [
     "INSERT INTO watch_marks (topic, incarnation, kafka_partition, upto_offset, charged)
      SELECT kafka_topic, incarnation, kafka_partition, 0, CAST(sum(row_count) AS BIGINT)
      FROM retired_history WHERE type = 'DEDUCT' GROUP BY kafka_topic, incarnation, kafka_partition",
+];
+
+/// Refunds that were seen. None is seen or retired meanwhile, because whoever does so has to change the watch's state.
+const REFUNDED: [&str; 2] = [
+    "INSERT INTO watch_balances (advertiser_id, moved_micros)
+     SELECT h.advertiser_id, CAST(sum(h.amount_micros) AS BIGINT)
+     FROM compensations c JOIN ad_balance_histories h ON h.kafka_partition = c.kafka_partition
+       AND h.kafka_offset = c.kafka_offset AND h.incarnation = c.incarnation AND h.kafka_topic = c.topic
+     WHERE c.state = 'REFUNDED' AND c.watched AND NOT c.retired AND h.type = 'REFUND'
+     GROUP BY h.advertiser_id
+     ON CONFLICT (advertiser_id) DO UPDATE SET moved_micros = watch_balances.moved_micros + excluded.moved_micros",
+    "INSERT INTO watch_days (day, campaign_id, charged_micros, refunded_micros)
+     SELECT h.budget_day, h.campaign_id, 0, CAST(sum(h.amount_micros) AS BIGINT)
+     FROM compensations c JOIN ad_balance_histories h ON h.kafka_partition = c.kafka_partition
+       AND h.kafka_offset = c.kafka_offset AND h.incarnation = c.incarnation AND h.kafka_topic = c.topic
+     WHERE c.state = 'REFUNDED' AND c.watched AND NOT c.retired AND h.type = 'REFUND'
+     GROUP BY h.budget_day, h.campaign_id
+     ON CONFLICT (day, campaign_id) DO UPDATE SET
+       refunded_micros = watch_days.refunded_micros + excluded.refunded_micros",
 ];
 
 pub(super) fn failed(report: &AuditReport) -> Vec<Mismatch> {

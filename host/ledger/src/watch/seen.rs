@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tollgate_domain::money::Micros;
 
 use crate::dialect::{Arg, Cells, Dialect, one, rows};
-use crate::error::{LedgerError, Result};
+use crate::error::{Result, too_much};
 
 /// Rows at offsets out of order that one lap reads at most, of each table.
 const LATE_MAX: i64 = 20_000;
@@ -311,8 +311,4 @@ impl Seen {
 
 fn opposite(amount: Micros) -> Result<Micros> {
     amount.checked_neg().ok_or_else(too_much)
-}
-
-pub(super) fn too_much() -> LedgerError {
-    LedgerError::Unexpected("a sum of money does not fit into 64 bits of micros".to_owned())
 }

@@ -1,13 +1,14 @@
 //! The audit of some days or of one advertiser finds what is wrong there, and blames nobody else.
 
 use tollgate_domain::day::Day;
-use tollgate_ledger::{AuditScope, AuditStep};
+use tollgate_ledger::{AuditScope, AuditStep, Expired, HistorySettings};
 
 use crate::support::plans::{Batch, DAY, TestClick, click};
 use crate::support::{Kind, Site, acquire};
 
 crate::on_both!(
     a_part_is_found_wrong_and_no_other,
+    earlier_money_is_whose_it_was,
     a_record_is_charged_on_one_day,
     steps_are_told_in_order
 );
@@ -155,4 +156,33 @@ async fn rows_in_the_default_partition_are_told() {
     let told = note().await;
     assert_eq!((told.ok, told.expected - told.found), (true, 1));
     assert!(told.detail.starts_with("days from 2031-01-01 to 2031-01-01"), "{}", told.detail);
+}
+
+/// Campaigns of earlier days were deleted, or have another advertiser since; their money stays whose it was.
+async fn earlier_money_is_whose_it_was(kind: Kind) {
+    let retire =
+        HistorySettings { days_back: 9, days_ahead: 0, retention_days: 1, expired: Expired::Drop };
+    for is_retired in [false, true] {
+        for accident in [
+            "DELETE FROM campaigns WHERE campaign_id = 'campaign_0'",
+            "UPDATE campaigns SET advertiser_id = 'advertiser_1' WHERE campaign_id = 'campaign_2'",
+            "UPDATE campaigns SET advertiser_id = 'advertiser_9' WHERE campaign_id = 'campaign_3'",
+            "DELETE FROM campaigns",
+        ] {
+            let site = site(kind).await;
+            if is_retired {
+                site.open().await.maintain_days(&retire).await.unwrap();
+            }
+            site.sql(accident).await;
+            for since in [None, Some(Day(DAY.0 - 1)), Some(DAY), Some(Day(DAY.0 + 1))] {
+                for advertiser in [None, Some("advertiser_0"), Some("advertiser_1")] {
+                    let found = wrong(&site, since, advertiser).await;
+                    assert!(found.is_empty(), "{accident} {since:?} {advertiser:?}: {found:?}");
+                }
+            }
+            // Whatever is wrong beside it is still found.
+            site.sql("UPDATE advertiser_balances SET balance_micros = balance_micros + 1").await;
+            assert_eq!(wrong(&site, Some(DAY), None).await, ["balances"], "{accident}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use tollgate_domain::book::DayKey;
 use tollgate_domain::day::Day;
-use tollgate_ledger::{DaysReport, Expired, HistorySettings, Ledger, LedgerError};
+use tollgate_ledger::{AuditScope, DaysReport, Expired, HistorySettings, Ledger, LedgerError};
 
 use crate::support::plans::{Batch, Held, TestClick, click};
 use crate::support::refunds::{COMPENSATIONS, LATER, event, paid, store};
@@ -313,5 +313,80 @@ async fn a_table_in_use_is_left_for_the_next_time() {
     assert_eq!(count(&site, "retired_history").await, "0");
     open.rollback().await.unwrap();
     assert_eq!(ledger.maintain_days(&RETIRE).await.unwrap().retired_rows, 5);
+    exact(&site).await;
+}
+
+/// Lets the commit of what retires a day wait for the lock of this connection.
+async fn hold_retiring(site: &Site) -> sqlx::postgres::PgConnection {
+    site.sql(
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
+           BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON retired_history DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION hold()",
+    )
+    .await;
+    let mut holder = site.pg().await;
+    sqlx::Executor::execute(&mut holder, "SELECT pg_advisory_lock(7)").await.unwrap();
+    holder
+}
+
+/// A day is detached and its sums are written, but not committed, when somebody begins to read: it sees the day or its sums.
+#[tokio::test]
+async fn who_reads_beside_a_retiring_day_sees_it_once() {
+    let all = AuditScope::default();
+    let one = AuditScope { advertiser: Some("advertiser_0".into()), ..AuditScope::default() };
+    for scope in [Some(all), Some(one), None] {
+        let (site, _, today) = old_site(Kind::Postgres).await;
+        pay(&site, today).await;
+        let (mut maintainer, mut reader) = (site.open().await, site.open().await);
+        maintainer.maintain_days(&KEEP).await.unwrap();
+        // Only history knows whose its money was.
+        site.sql("DELETE FROM campaigns WHERE campaign_id = 'campaign_0'").await;
+        let holder = hold_retiring(&site).await;
+        let read = async {
+            site.so_many_wait(1).await;
+            match &scope {
+                Some(scope) => {
+                    let report = reader.audit_part(scope, &mut |_| ()).await.unwrap();
+                    assert!(report.is_exact(), "{report:#?}");
+                }
+                None => {
+                    let day = Day(today - 50);
+                    let found = reader.statement("advertiser_0", day, 0).await.unwrap().unwrap();
+                    let spent = found.spent_before.0 + found.spent.0 + found.spent_after.0;
+                    assert_eq!(found.opening.0 - spent, found.balance.0);
+                }
+            }
+        };
+        let release = async {
+            site.so_many_wait(2).await;
+            drop(holder);
+        };
+        let (days, (), ()) = tokio::join!(maintainer.maintain_days(&RETIRE), read, release);
+        days.unwrap();
+        exact(&site).await;
+    }
+}
+
+/// The second of two old days cannot be retired; the first one is, because nobody waits for several days at once.
+#[tokio::test]
+async fn each_day_is_retired_for_itself_in_sqlite() {
+    let (site, _, today) = old_site(Kind::Sqlite).await;
+    pay(&site, today).await;
+    let hold = format!(
+        "CREATE TRIGGER hold BEFORE INSERT ON retired_history WHEN NEW.budget_day = '{}'
+         BEGIN SELECT RAISE(ABORT, 'not yet'); END",
+        Day(today - 49)
+    );
+    site.sql(&hold).await;
+    let mut ledger = site.open().await;
+    ledger.maintain_days(&RETIRE).await.unwrap_err();
+    let days = "SELECT budget_day FROM ad_balance_histories ORDER BY budget_day";
+    let left = [today - 49, today].map(|day| Day(day).to_string());
+    assert_eq!(site.rows(days).await, left);
+    site.sql("DROP TRIGGER hold").await;
+    exact(&site).await;
+    assert_eq!(ledger.maintain_days(&RETIRE).await.unwrap().retired_rows, 1);
+    assert_eq!(site.rows(days).await, left[1..]);
     exact(&site).await;
 }

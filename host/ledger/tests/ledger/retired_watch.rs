@@ -1,7 +1,11 @@
 //! The watch keeps what it knows of days that are retired, whether it had seen them or not.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, Executor as _};
-use tollgate_ledger::{AuditReport, Expired, HistorySettings, Ledger, Place, Replay, ReplayKeys};
+use tollgate_ledger::{
+    AuditReport, Expired, HistorySettings, Ledger, LedgerConfig, Place, Replay, ReplayKeys,
+};
 
 use crate::replays::kill;
 use crate::support::plans::{Batch, Held, TestClick};
@@ -11,6 +15,7 @@ use crate::watch::{ALL, ago, charge, findings, kept, pay_back, site, watch};
 crate::on_both!(
     what_was_not_watched_is_carried,
     a_watch_that_begins_anew_knows_retired_days,
+    a_watch_begins_anew_over_many_refunds,
     laps_and_retiring_count_once,
 );
 
@@ -98,6 +103,62 @@ async fn a_watch_that_begins_anew_knows_retired_days(kind: Kind) {
     assert_ne!(kept(&site).await, before);
     agree(&site, &mut ledger, "anew").await;
     assert_eq!(kept(&site).await, before);
+}
+
+/// Refunds that were paid and watched long ago, so many that rewriting them would take long.
+const MANY: usize = 20_000;
+
+async fn pay_many(site: &Site) {
+    let many =
+        format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MANY})");
+    let same = "advertiser_id, campaign_id";
+    site.sql(&format!(
+        "{many} INSERT INTO ad_balance_histories (kafka_offset, amount_micros, balance_after_micros, generation,
+           occurred_at, budget_day, kafka_partition, incarnation, type, {same}, kafka_topic, price_source, reason)
+         SELECT 1000 + i, 1, 0, generation, occurred_at, budget_day, kafka_partition, incarnation, type, {same},
+           kafka_topic, price_source, reason
+         FROM n CROSS JOIN (SELECT * FROM ad_balance_histories WHERE type = 'REFUND' LIMIT 1) AS h"
+    ))
+    .await;
+    let same = "topic, incarnation, kafka_partition, state, advertiser_id, campaign_id, duplicate_count, \
+        claimed_micros, timestamps, detection_window, reason, compensation_type, occurred_at, record_at_ms, payload, \
+        headers, generation, refund_micros";
+    site.sql(&format!(
+        "{many} INSERT INTO compensations (kafka_offset, identity, watched, {same})
+         SELECT 1000 + i, 'i' || CAST(i AS TEXT), true, {same}
+         FROM n CROSS JOIN (SELECT * FROM compensations WHERE state = 'REFUNDED' AND NOT retired LIMIT 1) AS c"
+    ))
+    .await;
+}
+
+async fn a_watch_begins_anew_over_many_refunds(kind: Kind) {
+    let (site, mut ledger, _) = old_site(kind).await;
+    retire(&mut ledger).await;
+    let report = agree(&site, &mut ledger, "before").await;
+    pay_many(&site).await;
+    find_wrongly(&site).await;
+    // A database that is slow at it.
+    if kind == Kind::Postgres {
+        site.sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;
+             CREATE TRIGGER slow BEFORE DELETE ON watch_days FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+        )
+        .await;
+    }
+    let hasty = LedgerConfig {
+        statement_timeout: Duration::from_millis(500),
+        deadline: Duration::from_secs(1),
+        ..site.config()
+    };
+    Ledger::open(&hasty).await.unwrap().record_audit(&report).await.unwrap();
+    // The charges come again; no refund is read or written again.
+    let lap = ledger.watch_lap(ALL).await.unwrap();
+    assert!(lap.counted && lap.rows < 100, "{lap:?}");
+    let sums = "SELECT CAST(sum(moved_micros) AS TEXT) FROM watch_balances
+        UNION ALL SELECT CAST(sum(refunded_micros - charged_micros) AS TEXT) FROM watch_days
+        UNION ALL SELECT CAST(sum(amount_micros) AS TEXT) FROM history_sums";
+    let sums = site.rows(sums).await;
+    assert!(sums[0] == sums[1] && sums[0] == sums[2], "{sums:?}");
 }
 
 /// Laps and days that are retired beside them, one of which is often in the middle of the other.

@@ -2,7 +2,7 @@
 
 use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
-use tollgate_ledger::StatementLine;
+use tollgate_ledger::{Ledger, StatementLine};
 
 use crate::support::plans::{DAY, TestClick, click};
 use crate::support::refunds::{DEVICE, charge, pay_all, store};
@@ -10,6 +10,7 @@ use crate::support::{Kind, Site, TOPIC};
 
 crate::on_both!(
     a_statement_has_the_figures_around_its_day,
+    a_statement_has_campaigns_that_are_gone,
     charges_are_found_by_device_and_instant,
     groups_are_found_by_partition,
 );
@@ -57,11 +58,46 @@ async fn a_statement_has_the_figures_around_its_day(kind: Kind) {
     assert_eq!(ledger.statement("nobody", DAY, 0).await.unwrap(), None);
 }
 
+/// Spends before, on and after the day, and the last day with one.
+async fn spends(ledger: &mut Ledger, advertiser: &str) -> ((i64, i64, i64), i32) {
+    let found = ledger.statement(advertiser, DAY, 0).await.unwrap().unwrap();
+    let spends = (found.spent_before.0, found.spent.0, found.spent_after.0);
+    assert_eq!(found.opening.0 - spends.0 - spends.1 - spends.2, found.balance.0);
+    let lines: i64 = found.lines.iter().map(|line| line.charged.0 - line.refunded.0).sum();
+    assert_eq!(lines, found.spent.0);
+    (spends, found.last_day.unwrap().0 - DAY.0)
+}
+
+async fn a_statement_has_campaigns_that_are_gone(kind: Kind) {
+    for accident in [
+        "DELETE FROM campaigns WHERE campaign_id = 'campaign_0'",
+        "UPDATE campaigns SET advertiser_id = 'advertiser_1' WHERE campaign_id = 'campaign_0'",
+        "DELETE FROM campaigns",
+    ] {
+        let site = Site::with_duplicates(kind).await;
+        let mut ledger = site.open().await;
+        let on = |days: i32, campaign: usize, price: i64| TestClick {
+            day: Day(DAY.0 + days),
+            at_us: click(0, price).at_us + i64::from(days) * 86_400_000_000,
+            ..click(campaign, price)
+        };
+        charge(&mut ledger, vec![on(-1, 0, 10), on(-1, 1, 7), on(1, 2, 20), on(2, 0, 4)]).await;
+        // Campaigns 0 and 2 were charged twice 100 and 104 on the day, 1 and 3 twice 102 and 106.
+        let whole = [((10, 408, 24), 2), ((7, 416, 0), 0)];
+        for accident in ["SELECT 1", accident] {
+            site.sql(accident).await;
+            let even = spends(&mut ledger, "advertiser_0").await;
+            let odd = spends(&mut ledger, "advertiser_1").await;
+            assert_eq!((even, odd.0), (whole[0], whole[1].0), "{accident}");
+        }
+    }
+}
+
 async fn charges_are_found_by_device_and_instant(kind: Kind) {
     let site = Site::with_duplicates(kind).await;
     let mut ledger = site.open().await;
     let at_us = click(0, 102).at_us;
-    let found = async |ledger: &mut tollgate_ledger::Ledger, campaign: Option<&str>, span| {
+    let found = async |ledger: &mut Ledger, campaign: Option<&str>, span| {
         let found = ledger.charges_of_device(DEVICE, campaign, span).await.unwrap();
         found.iter().map(|row| (row.place.offset, row.amount.0)).collect::<Vec<_>>()
     };

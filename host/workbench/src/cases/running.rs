@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use tollgate_domain::fence::{self, FenceLimits, MessageLimits};
+use tollgate_domain::fence::{self, FenceLimits, MessageLimits, Nought};
 use tollgate_domain::money::Micros;
 use tollgate_domain::rule::{Fault, Needs, RuleError, World};
 use tollgate_engine::{Module, Rule};
@@ -281,7 +281,8 @@ pub(super) fn ask(rule: &mut Rule, given: &Given, limits: &FenceLimits) -> Answe
         Given::Threshold(given) => {
             let facts = given.facts(needs, limits);
             held(rule.judge(&facts), |verdicts| {
-                fence::check_verdicts(&facts, verdicts, description)
+                // A case does not say whether a movement of 0 is a click, so it is held to what both may answer.
+                fence::check_verdicts(&facts, verdicts, description, Nought::Look)
             })
             .map(|verdicts| threshold::answers(&verdicts, description))
         }

@@ -68,6 +68,35 @@ impl Rules for Odd {
     }
 }
 
+/// The plain rules, which allow less than nothing of whatever costs nothing.
+struct Stingy(PlainRules);
+
+impl Rules for Stingy {
+    fn pricing(&self) -> &Description {
+        &self.0.pricing
+    }
+
+    fn threshold(&self) -> &Description {
+        &self.0.threshold
+    }
+
+    fn price(&mut self, facts: &PricingFacts) -> Result<Quotes, RuleError> {
+        self.0.price(facts)
+    }
+
+    fn judge(&mut self, facts: &ThresholdFacts) -> Result<Verdicts, RuleError> {
+        let mut verdicts = self.0.judge(facts)?;
+        for (allowed, amount) in
+            verdicts.allowed_micros.iter_mut().zip(&facts.movements.amount_micros)
+        {
+            if *amount == 0 {
+                *allowed = -5;
+            }
+        }
+        Ok(verdicts)
+    }
+}
+
 /// The facts that are there.
 fn given(
     texts: &[String],
@@ -165,6 +194,10 @@ impl Rules for Any {
 
 fn plain() -> Any {
     Any(Box::new(PlainRules::new()))
+}
+
+fn stingy() -> Any {
+    Any(Box::new(Stingy(PlainRules::new())))
 }
 
 fn odd(more_units: i64, is_faulty: bool) -> Any {
@@ -423,4 +456,47 @@ fn verdicts_of_a_shadow_are_compared() {
         ..Sums::default()
     };
     assert_eq!((c0, tally.campaigns["c1"].verdicts_differing), (expected, 0));
+}
+
+fn amounts(toy: &Toy) -> Vec<&str> {
+    toy.history.iter().map(|row| row.split(' ').nth(3).unwrap()).collect()
+}
+
+#[test]
+fn a_click_that_costs_nothing_gives_nothing_back() {
+    let sent = clicks("0:5 0:0 0:7");
+    let (toy, faults, _) = charged(&sent, &[3], 1_000, None, &mut stingy());
+    assert_eq!(amounts(&toy), ["-5", "-7"]);
+    assert_eq!((toy.dead, faults), (vec!["1 FENCE_BREACH".to_owned()], 3));
+
+    // What a candidate fails at costs no click.
+    let mut rules = canary(plain(), stingy(), Scope::all());
+    let (toy, faults, _) = charged(&sent, &[3], 1_000, None, &mut rules);
+    assert_eq!(amounts(&toy), ["-5", "0", "-7"]);
+    assert_eq!((toy.dead.len(), faults), (0, 0));
+    assert_eq!(rules.take_tally().campaigns["c0"].refused, 1);
+
+    let mut rules = Sides::alone(plain());
+    rules.set_watched(Some([Needs::default(), Needs { counter: true, ..Needs::default() }]));
+    let (_, _, transcripts) = charged(&clicks("0:5 1:0 2:7"), &[3], 1_000, None, &mut rules);
+    let worlds = [World::Threshold];
+    let tally = compared(&transcripts, Role::Candidate, &Scope::all(), &worlds, 10, stingy());
+    let refused = ["c0", "c1", "c2"].map(|campaign| tally.campaigns[campaign].refused);
+    assert_eq!((refused, tally.total().drift_micros()), ([0, 1, 0], 0));
+}
+
+#[test]
+fn what_a_verdict_allows_of_a_look_means_nothing() {
+    let check = |rules: &mut dyn Rules| {
+        let mut toy = run("0:100");
+        toy.now_us += 24 * 3_600_000_000;
+        assert_eq!(toy.look_by("c0", rules), 0);
+        let kinds: Vec<_> = toy.crossings.iter().map(|c| crossing_word(c)).collect();
+        assert_eq!(kinds, ["Pause(c0)", "Resume(c0)"]);
+    };
+    check(&mut stingy());
+    let mut rules = canary(plain(), stingy(), Scope::all());
+    check(&mut rules);
+    assert_eq!(rules.take_tally(), Tally::default());
+    check(&mut canary(stingy(), plain(), scope(&BTreeSet::from([1]))));
 }

@@ -143,8 +143,13 @@ impl Site {
 
     /// Returns as soon as a connection of this site waits for a row.
     pub(crate) async fn somebody_waits(&self) {
+        self.so_many_wait(1).await;
+    }
+
+    /// Returns as soon as so many connections of this site wait for a lock.
+    pub(crate) async fn so_many_wait(&self, count: usize) {
         let waiting = "SELECT 'x' FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while self.rows(waiting).await.is_empty() {
+        while self.rows(waiting).await.len() < count {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
