@@ -37,12 +37,13 @@ pub struct DeadLetterParts {
     pub wake: Arc<Notify>,
 }
 
-/// Publishes until it is stopped. What fails stays in the ledger and is tried again.
+/// Publishes until it is stopped, the letter under way included. What fails, and what is left at the end, stays in the
+/// ledger and is tried again.
 pub async fn run(parts: DeadLetterParts, stop: CancellationToken) {
     let mut ledger = None;
     let mut failures = 0;
     while !stop.is_cancelled() {
-        let pause = match turn(&parts, &mut ledger).await {
+        let pause = match turn(&parts, &mut ledger, &stop).await {
             Ok(()) => {
                 failures = 0;
                 POLL
@@ -63,19 +64,23 @@ pub async fn run(parts: DeadLetterParts, stop: CancellationToken) {
     }
 }
 
-async fn turn(parts: &DeadLetterParts, ledger: &mut Option<Ledger>) -> anyhow::Result<()> {
+async fn turn(
+    parts: &DeadLetterParts,
+    ledger: &mut Option<Ledger>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let ledger = match ledger {
         Some(ledger) => ledger,
         None => ledger.insert(Ledger::open(&parts.ledger).await?),
     };
-    while ledger.lead(&parts.owner, parts.lease).await? {
+    while !stop.is_cancelled() && ledger.lead(&parts.owner, parts.lease).await? {
         let letters = ledger.unpublished_dead_letters(LETTERS_MAX).await?;
         if letters.is_empty() {
             return Ok(());
         }
         let mut published = Vec::with_capacity(letters.len());
         let mut failed = None;
-        for letter in &letters {
+        for letter in letters.iter().take_while(|_| !stop.is_cancelled()) {
             match publish(parts, letter).await {
                 Ok(()) => published.push(letter.key()),
                 Err(error) => {

@@ -16,7 +16,7 @@ pub enum Exit {
     Usage = 64,
     /// A server that is needed cannot be reached (EX_UNAVAILABLE).
     Unavailable = 69,
-    /// The drain did not end in time and was cut off; nothing is lost, the next start goes on.
+    /// The stop did not end in time, or was asked for twice, and was cut off; nothing is lost, the next start goes on.
     DrainCut = 75,
 }
 

@@ -56,7 +56,8 @@ struct Relay {
     tidied: Option<Instant>,
 }
 
-/// Relays until it is stopped; then what is on its way is waited for, and the lease given back.
+/// Relays until it is stopped; then what is on its way is waited for, and the lease given back. What is not on its way
+/// stays in the ledger.
 pub async fn run(parts: RelayParts, stop: CancellationToken) {
     let opened = reach::ledger(&parts.ledger, PAUSE_MAX, "relay");
     let Some(ledger) = stop.run_until_cancelled(opened).await else { return };
@@ -66,7 +67,8 @@ pub async fn run(parts: RelayParts, stop: CancellationToken) {
         &parts.owner,
         &parts.settings,
     );
-    let sender = Sender::new(Arc::clone(&parts.routes), Arc::clone(&parts.stats), &parts.settings);
+    let (routes, stats) = (Arc::clone(&parts.routes), Arc::clone(&parts.stats));
+    let sender = Sender::new(routes, stats, &parts.settings, stop.clone());
     let mut relay = Relay { parts, ledger, wording, sender, led: None, tidied: None };
     relay.relay(&stop).await;
     if let Err(error) = relay.finish().await {
@@ -79,7 +81,7 @@ impl Relay {
     async fn relay(&mut self, stop: &CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {
-            if let Err(error) = self.turn().await {
+            if let Err(error) = self.turn(stop).await {
                 tracing::warn!(error = format!("{error:#}"), "the relay failed; trying again");
                 self.led = None;
                 self.parts.stats.set_relay(false);
@@ -101,7 +103,7 @@ impl Relay {
         }
     }
 
-    async fn turn(&mut self) -> anyhow::Result<()> {
+    async fn turn(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         // Even without the lease: what was sent has to be written down.
         self.sender.settle(&mut self.ledger).await?;
         if !self.leads().await? {
@@ -111,8 +113,10 @@ impl Relay {
             self.tidied = Some(Instant::now());
             self.tidy().await?;
         }
-        while self.wording.word(&mut self.ledger).await? > 0 {}
-        self.sender.send(&mut self.ledger).await?;
+        while !stop.is_cancelled() && self.wording.word(&mut self.ledger).await? > 0 {}
+        if !stop.is_cancelled() {
+            self.sender.send(&mut self.ledger).await?;
+        }
         Ok(())
     }
 

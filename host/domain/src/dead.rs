@@ -228,7 +228,8 @@ impl Rejection {
     }
 }
 
-/// Header of a Kafka record; the value may be absent.
+/// Header of a Kafka record; the value may be absent. What is not UTF-8 in the name is U+FFFD here, because texts are what
+/// tables and other tools can hold; values keep their bytes.
 pub type Header = (String, Option<Vec<u8>>);
 
 /// An event that cannot be charged, with everything needed to look at it and to try it again.

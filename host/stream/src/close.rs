@@ -7,7 +7,6 @@ use std::time::Duration;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::assignment::Held;
 use crate::lane::Session;
 use crate::shared::Holding;
 
@@ -35,20 +34,25 @@ impl Session {
         }
     }
 
-    /// Leaves the group: in-flight slices done, offsets told, queues dropped, consumer closed.
+    /// Leaves the group: in-flight slices done, offsets told, and what every end of a session comes to.
     pub(crate) fn close(mut self) {
         self.unsent = None;
         let holdings = self.reading();
         self.drain(&holdings, Duration::from_millis(self.shared.config.revoke_wait_ms));
         self.hint(&holdings);
-        self.consumer.context().close();
-        // A rebalance that came before the context was closed is answered by leaving.
-        let _ = self.consumer.context().take();
-        self.held.retain(|_, held| !matches!(held, Held::Reading(_)));
+    }
+}
+
+impl Drop for Session {
+    /// Queues dropped, the group answered, consumer closed; also on the way out of a panic, because a consumer waits for
+    /// ever for an answer that it was not given.
+    fn drop(&mut self) {
+        let holdings = self.reading();
+        self.unsent = None;
         self.held.clear();
         self.show();
         holdings.iter().for_each(|holding| self.shared.release(holding));
-        // The queues are gone, so this is the last reference; its drop closes and polls until it is closed.
-        drop(self.consumer);
+        self.consumer.context().leave(&self.consumer);
+        // The queues are gone, so this is the last reference to the consumer, which closes and polls until it is closed.
     }
 }

@@ -60,8 +60,13 @@ impl Context {
         self.served.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn close(&self) {
+    /// Answers what the group may have asked for, and from now on everything on the spot: nobody works off happenings
+    /// any more. What was asked is not always known, and an answer that nobody waits for changes nothing.
+    pub(crate) fn leave(&self, consumer: &BaseConsumer<Self>) {
         self.is_closing.store(true, Ordering::Release);
+        lock(&self.happenings).clear();
+        self.let_go(consumer, true);
+        self.let_go(consumer, false);
     }
 
     /// Gives up everything, so that a consumer that closes can come to its end.

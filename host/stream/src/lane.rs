@@ -16,6 +16,7 @@ use crate::properties;
 use crate::shared::{LaneShared, Shared};
 use crate::status::LaneState;
 use crate::ticket::Delivery;
+use crate::unwound::unwound;
 
 /// Longest time between two looks at the main queue: heartbeats of the application, rebalances, errors.
 const MAIN_QUEUE_PAUSE: Duration = Duration::from_millis(100);
@@ -126,11 +127,20 @@ impl Session {
     }
 
     fn run(mut self) -> End {
-        let end = loop {
-            if let Err(end) = self.turn() {
-                break end;
+        let turned = unwound(|| {
+            loop {
+                if let Err(end) = self.turn() {
+                    break end;
+                }
             }
-        };
+        });
+        // After a panic the consumer may wait for anything, so a new one goes on.
+        let end = turned.unwrap_or_else(|cause| {
+            End::Restart(format!("the lane panicked ({cause}); starting over"))
+        });
+        if let End::Restart(_) = end {
+            self.lane().set_state(LaneState::Restarting);
+        }
         self.close();
         end
     }

@@ -14,6 +14,7 @@ mod config;
 mod context;
 mod error;
 mod halt;
+mod headers;
 mod lane;
 mod lanes;
 mod log;
@@ -27,6 +28,7 @@ mod status;
 mod ticket;
 mod topic_id;
 pub mod topics;
+mod unwound;
 mod watch;
 
 pub use config::{FirstSight, StreamConfig};

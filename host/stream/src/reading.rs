@@ -1,5 +1,6 @@
 //! Reading: records of a lane's partitions, decoded into slices.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,17 +8,19 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers};
-use tollgate_domain::dead::Header;
+use rdkafka::message::BorrowedMessage;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::slice::{Record, Slice, SliceBuilder};
 
 use crate::assignment::Held;
+use crate::config::StreamConfig;
 use crate::context::Context;
 use crate::halt::Halt;
+use crate::headers::headers;
 use crate::lane::{End, Session};
 use crate::shared::Holding;
 use crate::ticket::{Delivery, Ticket};
+use crate::unwound::unwound;
 
 /// A partition that is being read.
 pub(crate) struct Reading {
@@ -37,6 +40,13 @@ struct Visit {
     error: Option<KafkaError>,
 }
 
+/// A visit that panicked; nothing that it read was sent.
+struct Panicked {
+    /// Offset of the record at which it happened.
+    at: i64,
+    cause: String,
+}
+
 impl Session {
     /// One poll: visits the partitions in turn until the limit is reached. Returns the number of records.
     pub(crate) fn read_round(&mut self) -> Result<usize, End> {
@@ -45,8 +55,21 @@ impl Session {
             if left == 0 || self.unsent.is_some() {
                 break;
             }
-            let Some(Held::Reading(reading)) = self.held.get_mut(&partition) else { continue };
-            let visit = reading.visit(left, &self.shared.config);
+            let Some(Held::Reading(reading)) = self.held.get(&partition) else { continue };
+            // Up to a record that could not be read it goes one by one, so that all before it are sent.
+            let is_near = self.damaged.get(&partition).is_some_and(|at| reading.next_offset <= *at);
+            let records_max = if is_near { 1 } else { left };
+            let visit = match reading.visit(records_max, &self.shared.config) {
+                Ok(visit) => visit,
+                Err(Panicked { at, cause }) => {
+                    let cause = format!("reading it panicked ({cause})");
+                    let sentence = format!("partition {partition}, offset {at}: {cause}");
+                    self.lane().fail(self.number, sentence);
+                    self.turn = partition + 1;
+                    self.damaged(partition, at, &cause)?;
+                    continue;
+                }
+            };
             left -= visit.records;
             is_cut |= visit.is_cut;
             self.turn = partition + 1;
@@ -80,7 +103,7 @@ impl Session {
         // Records of another topic of the same name come after the word of it in the main queue; so the word is
         // heard before they are sent, and then they are thrown away. See `Context::log`.
         self.poll_main()?;
-        if self.lane().must_restart.load(Ordering::Acquire) {
+        if self.lane().must_restart() {
             return Ok(());
         }
         let Some(Held::Reading(reading)) = self.held.get_mut(&partition) else { return Ok(()) };
@@ -117,14 +140,15 @@ impl Session {
             RDKafkaErrorCode::BadMessage
             | RDKafkaErrorCode::InvalidMessage
             | RDKafkaErrorCode::BadCompression
-            | RDKafkaErrorCode::NotImplemented => self.damaged(partition, &error.to_string()),
+            | RDKafkaErrorCode::NotImplemented => {
+                self.damaged(partition, self.position(partition), &error.to_string())
+            }
             _ => Ok(()),
         }
     }
 
     /// Reads a damaged record a second time, in case the damage was done on the way, then halts.
-    fn damaged(&mut self, partition: i32, cause: &str) -> Result<(), End> {
-        let at = self.position(partition);
+    fn damaged(&mut self, partition: i32, at: i64, cause: &str) -> Result<(), End> {
         let is_again = self.damaged.insert(partition, at) == Some(at);
         let halt = Halt::damaged(&self.shared.config.topic, partition, at, cause);
         self.take_back(partition, is_again.then_some(halt))
@@ -139,8 +163,16 @@ impl Session {
 }
 
 impl Reading {
-    /// Takes up to `records_max` records that are here already.
-    fn visit(&self, records_max: usize, config: &crate::config::StreamConfig) -> Visit {
+    /// Takes up to `records_max` records that are here already. A record that makes it panic stops its own partition
+    /// only, as a damaged one does.
+    fn visit(&self, records_max: usize, config: &StreamConfig) -> Result<Visit, Panicked> {
+        let at = Cell::new(self.next_offset);
+        let visited = unwound(|| self.take_records(records_max, config, &at));
+        visited.map_err(|cause| Panicked { at: at.get(), cause })
+    }
+
+    /// `at` follows the record that is being read.
+    fn take_records(&self, records_max: usize, config: &StreamConfig, at: &Cell<i64>) -> Visit {
         let source = Arc::clone(&self.holding.source);
         let mut builder = SliceBuilder::new(source, self.next_offset, config.reading);
         let (mut records, mut bytes, mut error) = (0, 0, None);
@@ -149,6 +181,7 @@ impl Reading {
             match self.queue.poll(Duration::ZERO) {
                 None => break,
                 Some(Ok(message)) => {
+                    at.set(message.offset());
                     bytes += message.payload_len() + message.key_len();
                     push(&mut builder, &message, &config.decode);
                     records += 1;
@@ -174,13 +207,4 @@ fn push(builder: &mut SliceBuilder, message: &BorrowedMessage<'_>, limits: &Deco
         headers: &headers,
     };
     builder.push(&record, limits);
-}
-
-/// Headers of a record; most have none, and then nothing is allocated.
-fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
-    let Some(headers) = message.headers() else { return Vec::new() };
-    let copy = |header: rdkafka::message::Header<'_, &[u8]>| {
-        (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
-    };
-    headers.iter().map(copy).collect()
 }

@@ -55,8 +55,8 @@ pub(crate) struct LaneShared {
     pub(crate) thread: OnceLock<Thread>,
     /// The lane waits for slices to be done, so whoever finishes one has to wake it.
     pub(crate) is_waiting: AtomicBool,
+    /// Why the lane has to start over. There is no flag beside it, so that the two cannot differ.
     restart: Mutex<Option<String>>,
-    pub(crate) must_restart: AtomicBool,
     pub(crate) records: AtomicU64,
     pub(crate) polls: AtomicU64,
     pub(crate) absent: AtomicU64,
@@ -183,16 +183,16 @@ impl LaneShared {
     /// Asks the lane to start over with a new consumer.
     pub(crate) fn demand_restart(&self, reason: &str) {
         lock(&self.restart).get_or_insert_with(|| reason.to_owned());
-        self.must_restart.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Whether the lane was asked to start over and has not done so.
+    pub(crate) fn must_restart(&self) -> bool {
+        lock(&self.restart).is_some()
     }
 
     /// The reason to start over, once.
     pub(crate) fn take_restart(&self) -> Option<String> {
-        if !self.must_restart.load(Ordering::Acquire) {
-            return None;
-        }
-        self.must_restart.store(false, Ordering::Release);
         lock(&self.restart).take()
     }
 
@@ -206,5 +206,37 @@ impl LaneShared {
             tracing::warn!(lane, "{sentence}");
         }
         lock(&self.view).last_error = Some(sentence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_starts_over_once_and_knows_why() {
+        let lane = LaneShared::default();
+        assert!(!lane.must_restart());
+        assert_eq!(lane.take_restart(), None);
+        lane.demand_restart("first");
+        lane.demand_restart("second");
+        assert!(lane.must_restart());
+        assert_eq!(lane.take_restart().as_deref(), Some("first"));
+        assert!(!lane.must_restart());
+        assert_eq!(lane.take_restart(), None);
+    }
+
+    /// Reading is given up as soon as there is a demand, so a demand must never go without its restart.
+    #[test]
+    fn a_demand_that_was_seen_is_taken_whoever_else_demands() {
+        let lane = LaneShared::default();
+        std::thread::scope(|scope| {
+            let demands = scope.spawn(|| (0..20_000).for_each(|_| lane.demand_restart("again")));
+            while !demands.is_finished() || lane.must_restart() {
+                if lane.must_restart() {
+                    assert_eq!(lane.take_restart().as_deref(), Some("again"));
+                }
+            }
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! The identity of a topic, which tells a re-created topic from the one that was there before.
 //!
-//! rdkafka has no safe wrapper for this, so this file calls librdkafka itself. It is the only one that does.
+//! rdkafka has no safe wrapper for this, so this file calls librdkafka itself, as `headers.rs` does.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;

@@ -17,6 +17,7 @@ use crate::properties;
 use crate::shared::{Shared, lock};
 use crate::status::TopicState;
 use crate::topic_id::configured_topic_id;
+use crate::unwound::unwound;
 
 /// How soon a topic that is missing, or brokers that do not answer, are looked at again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -47,7 +48,10 @@ pub(crate) fn run(shared: &Shared, client: &Onlooker) {
     while !shared.is_stopping() {
         // Events of this client are served, so that they do not pile up.
         while client.poll(Duration::ZERO).is_some() {}
-        let looked = look(shared, client);
+        let looked = unwound(|| look(shared, client)).unwrap_or_else(|cause| {
+            let text = format!("the look at the topic panicked ({cause}); looking again");
+            Err(Trouble { text, missing: false })
+        });
         let is_ready = {
             let mut view = lock(&shared.topic);
             match &looked {

@@ -4,6 +4,7 @@ mod support;
 
 mod lanes {
     mod halting;
+    mod panicking;
     mod publishing;
     mod ranges;
     mod reading;

@@ -23,6 +23,7 @@ mod replays;
 mod rules;
 mod servers;
 mod standins;
+mod stopping;
 mod topics;
 mod trials;
 mod watch;

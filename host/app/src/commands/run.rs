@@ -6,7 +6,7 @@ mod side;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -82,23 +82,27 @@ impl Host {
         let shared = Shared::new(stats, board, trials);
         let started = async {
             // Rules that this host cannot load are waited out; the admin listener says which.
-            self.loader.board.loaded().wait_for(|number| *number > 0).await?;
+            let mut loaded = self.loader.board.loaded();
+            tokio::select! {
+                loaded = loaded.wait_for(|number| *number > 0) => drop(loaded?),
+                sentence = side.ended() => return Err(side_ended(sentence)),
+            }
             side.start(&self, &mut ledger, &shared).await?;
             Pipelines::start(&self, &shared).await
         };
         let Some(mut pipelines) = stop.or(started).await.transpose()? else {
-            side.stop().await;
-            return Ok(Exit::Ok);
+            return Ok(self.end(stop, None, side).await);
         };
         drop(ledger);
         lanes_known.send_replace(Some(pipelines.lanes()));
-        tokio::select! {
-            () = stop.first() => tracing::info!("stopping"),
+        let broken = tokio::select! {
+            () = stop.first() => None,
             () = pipelines.ended() => return Err(anyhow!("a writer ended unexpectedly; see the log above")),
-        }
-        let exit = self.drain(stop, pipelines).await;
-        side.stop().await;
-        Ok(exit)
+            sentence = side.ended() => Some(side_ended(sentence)),
+        };
+        tracing::info!("stopping");
+        let exit = self.end(stop, Some(pipelines), side).await;
+        broken.map_or(Ok(exit), Err)
     }
 
     /// What watches the rules. The folder counts as configured; when it does not, it still helps a new ledger out.
@@ -168,9 +172,32 @@ impl Host {
         Ok(ledger)
     }
 
-    /// Reads no more, charges what was read, leaves the groups.
-    async fn drain(&self, mut stop: StopSignals, pipelines: Pipelines) -> Exit {
-        let deadline = Duration::from_millis(self.config.shutdown.drain_ms.into());
+    /// Drains, then ends what goes on beside it; both together take `shutdown.drain_ms` at most, and another signal cuts
+    /// them off.
+    async fn end(
+        &self,
+        mut stop: StopSignals,
+        pipelines: Option<Pipelines>,
+        side: SideTasks,
+    ) -> Exit {
+        let until = Instant::now() + Duration::from_millis(self.config.shutdown.drain_ms.into());
+        let drained = match pipelines {
+            Some(pipelines) => self.drain(&mut stop, pipelines, until).await,
+            None => true,
+        };
+        let patience = async {
+            if drained && stop.or(tokio::time::sleep_until(until.into())).await.is_none() {
+                tracing::warn!("stopped at once");
+            }
+        };
+        // Asked for in any case, because it is what stops them.
+        let ended = side.stop(patience).await;
+        if drained && ended { Exit::Ok } else { Exit::DrainCut }
+    }
+
+    /// Reads no more, charges what was read, leaves the groups. False: it was cut off.
+    async fn drain(&self, stop: &mut StopSignals, pipelines: Pipelines, until: Instant) -> bool {
+        let deadline = until.saturating_duration_since(Instant::now());
         let abandon = pipelines.abandon();
         let in_time = tokio::select! {
             in_time = pipelines.drain(deadline) => in_time,
@@ -181,11 +208,11 @@ impl Host {
         };
         if in_time {
             tracing::info!("stopped; everything that was read is charged");
-            return Exit::Ok;
+        } else {
+            abandon.store(true, Ordering::Release);
+            tracing::warn!("the drain was cut off; the next start goes on where the ledger is");
         }
-        abandon.store(true, Ordering::Release);
-        tracing::warn!("the drain was cut off; the next start goes on where the ledger is");
-        Exit::DrainCut
+        in_time
     }
 }
 
@@ -208,6 +235,12 @@ fn install_recorder() -> anyhow::Result<PrometheusHandle> {
         }
     });
     Ok(handle)
+}
+
+/// A host without one of its tasks is not what was asked for, so it ends and is started again.
+fn side_ended(sentence: String) -> anyhow::Error {
+    tracing::error!(sentence, "the host ends, so that it is started again");
+    anyhow!("{sentence}; see the log above and start the host again")
 }
 
 /// A configuration that only its use shows to be wrong.

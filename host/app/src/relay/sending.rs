@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tollgate_domain::notice::Channel;
 use tollgate_ledger::{Delivery, DueRoute, Ledger, Sending};
 
@@ -26,6 +27,8 @@ pub(super) struct Sender {
     routes: Arc<Routes>,
     stats: Arc<Stats>,
     settings: config::Notify,
+    /// Tasks that are at several messages end after the one under way.
+    stop: CancellationToken,
     busy: HashSet<Place>,
     /// How many messages of a route go out one by one, because their digest was refused and one of them may be why.
     alone: HashMap<Place, usize>,
@@ -45,11 +48,17 @@ struct Report {
 }
 
 impl Sender {
-    pub(super) fn new(routes: Arc<Routes>, stats: Arc<Stats>, settings: &config::Notify) -> Self {
+    pub(super) fn new(
+        routes: Arc<Routes>,
+        stats: Arc<Stats>,
+        settings: &config::Notify,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             routes,
             stats,
             settings: settings.clone(),
+            stop,
             busy: HashSet::new(),
             alone: HashMap::new(),
             tasks: JoinSet::new(),
@@ -74,7 +83,7 @@ impl Sender {
                 continue;
             }
             self.busy.insert(place);
-            self.tasks.spawn(deliver(Arc::clone(&self.routes), due));
+            self.tasks.spawn(deliver(Arc::clone(&self.routes), due, self.stop.clone()));
         }
         Ok(())
     }
@@ -166,8 +175,8 @@ impl Sender {
     }
 }
 
-/// Sends what one route has, in order, until something fails.
-async fn deliver(routes: Arc<Routes>, due: DueRoute) -> Report {
+/// Sends what one route has, in order, until something fails or the host stops.
+async fn deliver(routes: Arc<Routes>, due: DueRoute, stop: CancellationToken) -> Report {
     let place = (due.channel.clone(), due.route.clone());
     let failures = due.failures;
     if due.channel == Channel::Slack.as_str() {
@@ -189,14 +198,15 @@ async fn deliver(routes: Arc<Routes>, due: DueRoute) -> Report {
         record_latency(&due.deliveries, &attempt);
         return Report { place, failures, results: vec![(ids, attempt)], refused_digest: 0 };
     }
-    one_by_one(&routes, due, place, failures).await
+    one_by_one(&routes, &due, &stop).await
 }
 
-async fn one_by_one(routes: &Routes, due: DueRoute, place: Place, failures: u32) -> Report {
+async fn one_by_one(routes: &Routes, due: &DueRoute, stop: &CancellationToken) -> Report {
+    let place = (due.channel.clone(), due.route.clone());
     let mut results: Vec<(Vec<i64>, Attempt)> = Vec::new();
     let mut stopped = false;
     for delivery in &due.deliveries {
-        let attempt = if stopped {
+        let attempt = if stopped || stop.is_cancelled() {
             // Not tried, so the attempt does not count.
             Attempt::Busy { wait: Duration::ZERO, error: String::new() }
         } else {
@@ -213,7 +223,7 @@ async fn one_by_one(routes: &Routes, due: DueRoute, place: Place, failures: u32)
         Attempt::Busy { wait, .. } if wait.is_zero() => 1,
         Attempt::Busy { .. } | Attempt::Failed { .. } => 2,
     });
-    Report { place, failures, results, refused_digest: 0 }
+    Report { place, failures: due.failures, results, refused_digest: 0 }
 }
 
 async fn send_one(routes: &Routes, channel: &str, route: &str, delivery: &Delivery) -> Attempt {
@@ -293,5 +303,55 @@ fn note(channel: &str, route: &str, messages: usize, attempt: &Attempt, given_up
             given_up,
             "messages given up; see `tollgate outbox list --state dead`"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn delivery(id: i64) -> Delivery {
+        Delivery {
+            id,
+            key: format!("key:{id}"),
+            happening: String::new(),
+            kind: String::new(),
+            channel: "email".to_owned(),
+            route: "default".to_owned(),
+            severity: String::new(),
+            title: String::new(),
+            body: String::new(),
+            campaign: String::new(),
+            advertiser: String::new(),
+            day: String::new(),
+            generation: 1,
+            occurred_at_us: 0,
+            created_at_us: 0,
+            next_attempt_at_us: 0,
+            attempts: 1,
+            outcome: None,
+            settled_at_us: None,
+            last_error: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_leaves_the_messages_that_were_not_tried() {
+        let routes = Routes::new(&Config::from_layers(None, []).unwrap()).unwrap();
+        let (channel, route) = ("email".to_owned(), "default".to_owned());
+        let deliveries = vec![delivery(1), delivery(2)];
+        let due = DueRoute { channel, route, failures: 0, deliveries };
+        let stop = CancellationToken::new();
+        // E-mail is not configured here, so whatever is tried is refused.
+        let report = one_by_one(&routes, &due, &stop).await;
+        let is_refused = |attempt: &Attempt| matches!(attempt, Attempt::Refused { .. });
+        assert!(report.results.iter().all(|(_, attempt)| is_refused(attempt)));
+        stop.cancel();
+        let report = one_by_one(&routes, &due, &stop).await;
+        let ids: Vec<_> = report.results.iter().flat_map(|(ids, _)| ids.clone()).collect();
+        assert_eq!(ids, [1, 2], "each has an end");
+        let waits = |attempt: &Attempt| matches!(attempt, Attempt::Busy { wait, error } if wait.is_zero() && error.is_empty());
+        assert!(report.results.iter().all(|(_, attempt)| waits(attempt)));
     }
 }

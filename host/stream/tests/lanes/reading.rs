@@ -106,6 +106,36 @@ fn aborted_transactions_are_absent() {
     member.stop_cleanly();
 }
 
+/// A producer may write any bytes as the name of a header.
+#[test]
+fn a_header_whose_name_is_no_text_stops_nobody() {
+    let topic = Topic::new(&brokers(), "headers", 1);
+    let book = Arc::new(Book::default());
+    topic.produce(0, 0..10);
+    let producer = topic.producer();
+    let headers: [(&[u8], Option<&[u8]>); 4] =
+        [(b"\xff1", Some(b"\xff\x00")), (b"trace", Some(b"")), (b"trace", None), (b"", Some(b"1"))];
+    topic.send_with(&producer, 0, &crate::support::topics::click(0, 10), &headers[..1]);
+    topic.send_with(&producer, 0, "no JSON", &headers);
+    producer.flush(Duration::from_secs(60)).unwrap();
+    topic.produce(0, 11..20);
+    let member = Member::start(config(&topic), &book);
+    until("the records behind it are there", || book.row(&topic.name, 0).next_offset == 21);
+    expect_all(&book, &topic, 0, 20);
+    let row = book.row(&topic.name, 0);
+    assert_eq!(row.dead, [(11, "NOT_JSON", 7)]);
+    let text = |name: &str| name.to_owned();
+    let expected = [
+        (text("\u{fffd}1"), Some(b"\xff\x00".to_vec())),
+        (text("trace"), Some(Vec::new())),
+        (text("trace"), None),
+        (text(""), Some(b"1".to_vec())),
+    ];
+    assert_eq!(row.headers, expected);
+    assert_eq!(member.restarts(), 0);
+    member.stop_cleanly();
+}
+
 #[test]
 fn a_record_of_20_mb_arrives_whole() {
     let topic = Topic::new(&brokers(), "large", 1);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tollgate_domain::dead::Header;
 use tollgate_domain::slice::{Slice, Source};
 use tollgate_stream::{Acquired, Acquisition, Positions, PositionsError};
 
@@ -19,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) devices: Vec<String>,
     /// Offset, code and number of payload bytes.
     pub(crate) dead: Vec<(i64, &'static str, usize)>,
+    /// Headers of the dead letters, in the order of commits.
+    pub(crate) headers: Vec<Header>,
     pub(crate) skipped: i64,
     pub(crate) absent: i64,
     /// What lanes told about halts.
@@ -33,6 +36,8 @@ pub(crate) struct Row {
 pub(crate) struct Book {
     rows: Mutex<HashMap<(String, i32), Row>>,
     pub(crate) is_down: AtomicBool,
+    /// So many more questions make it panic.
+    pub(crate) panics: AtomicUsize,
     pub(crate) refused: AtomicUsize,
     pub(crate) first_sights: AtomicUsize,
 }
@@ -91,12 +96,16 @@ impl Book {
             let bytes = letter.payload.as_ref().map_or(0, Vec::len);
             (letter.offset, letter.rejection.code.as_str(), bytes)
         }));
+        row.headers.extend(slice.dead.iter().flat_map(|letter| letter.headers.clone()));
         row.skipped += slice.skipped;
         row.absent += slice.absent;
         true
     }
 
     fn ask(&self) -> Result<(), PositionsError> {
+        let left = |left: usize| left.checked_sub(1);
+        let panics = self.panics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        assert!(panics.is_err(), "out of its mind for the test");
         if self.is_down.load(Ordering::Relaxed) {
             return Err(PositionsError::new("out of order for the test"));
         }

@@ -1,7 +1,9 @@
 //! Topics and records for tests.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::pin::pin;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -12,6 +14,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka_sys as sys;
 use tollgate_stream::admin::{Outcome, TopicSpec, describe, ensure_topics};
 
 use super::until;
@@ -115,6 +118,49 @@ impl Topic {
             );
             producer.poll(Duration::from_millis(10));
             record = back;
+        }
+    }
+
+    /// Sends a record with headers whose names are any bytes.
+    #[allow(unsafe_code, reason = "rdkafka takes names that are UTF-8 only")]
+    pub(crate) fn send_with(
+        &self,
+        producer: &BaseProducer,
+        partition: i32,
+        value: &str,
+        headers: &[(&[u8], Option<&[u8]>)],
+    ) {
+        use sys::rd_kafka_vtype_t as With;
+        let topic = CString::new(self.name.as_str()).unwrap();
+        let fine = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        // SAFETY: librdkafka copies names and values of headers, the topic and the payload, all of which outlive the
+        // calls; the producer owns the headers once it has taken the record.
+        unsafe {
+            let all = sys::rd_kafka_headers_new(headers.len());
+            for (name, value) in headers {
+                let (value, bytes) =
+                    value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+                let (name, letters) = (name.as_ptr().cast(), name.len().cast_signed());
+                let bytes = bytes.cast_signed();
+                let added = sys::rd_kafka_header_add(all, name, letters, value.cast(), bytes);
+                assert_eq!(added, fine);
+            }
+            let sent = sys::rd_kafka_producev(
+                producer.client().native_ptr(),
+                With::RD_KAFKA_VTYPE_TOPIC,
+                topic.as_ptr(),
+                With::RD_KAFKA_VTYPE_PARTITION,
+                partition,
+                With::RD_KAFKA_VTYPE_MSGFLAGS,
+                sys::RD_KAFKA_MSG_F_COPY,
+                With::RD_KAFKA_VTYPE_VALUE,
+                value.as_ptr(),
+                value.len(),
+                With::RD_KAFKA_VTYPE_HEADERS,
+                all,
+                With::RD_KAFKA_VTYPE_END,
+            );
+            assert_eq!(sent, fine);
         }
     }
 

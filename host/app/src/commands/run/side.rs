@@ -1,12 +1,13 @@
 //! What goes on beside the charging: upkeep of tables, looks at budgets, refunds, messages, dead letters on their way to
 //! their topics, the running audit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tollgate_ledger::{Ledger, LedgerConfig};
 use tollgate_stream::Publisher;
@@ -56,16 +57,22 @@ impl Shared {
 
 pub(super) struct SideTasks {
     stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    /// What the tasks that run do.
+    names: HashMap<Id, &'static str>,
 }
 
 impl SideTasks {
     /// Only the watching of rules, which everything else waits for.
     pub(super) fn new(watch: RuleWatch) -> Self {
-        let mut side = Self { stop: CancellationToken::new(), tasks: Vec::new() };
+        let mut side = Self::empty();
         let stop = side.stop.clone();
-        side.on_one_thread(move || rules::watch::run(watch, stop));
+        side.on_one_thread("rules", move || rules::watch::run(watch, stop));
         side
+    }
+
+    fn empty() -> Self {
+        Self { stop: CancellationToken::new(), tasks: JoinSet::new(), names: HashMap::new() }
     }
 
     pub(super) async fn start(
@@ -82,7 +89,7 @@ impl SideTasks {
         };
         // Before the first charge of this host, so that its rows find the tables of their days.
         upkeep::turn(ledger, &upkeep).await;
-        side.tasks.push(tokio::spawn(upkeep::run(upkeep, side.stop.clone())));
+        side.spawn("upkeep", upkeep::run(upkeep, side.stop.clone()));
         side.look(host, ledger, shared).await?;
         side.follow_trials(host, shared)?;
         if config.compensation.enabled {
@@ -101,7 +108,7 @@ impl SideTasks {
                 stats: Arc::clone(&shared.stats),
                 wake: Arc::clone(&shared.outbox),
             };
-            side.tasks.push(tokio::spawn(relay::run(relay, side.stop.clone())));
+            side.spawn("relay", relay::run(relay, side.stop.clone()));
         }
         if config.dead_letters.publish {
             side.publish_dead_letters(host, shared)?;
@@ -135,7 +142,7 @@ impl SideTasks {
             trials: Arc::clone(&shared.trials),
         };
         let stop = self.stop.clone();
-        self.on_one_thread(move || looks::run(look, stop));
+        self.on_one_thread("looks", move || looks::run(look, stop));
         Ok(())
     }
 
@@ -164,9 +171,9 @@ impl SideTasks {
             trials: Arc::clone(&shared.trials),
         };
         let stop = self.stop.clone();
-        self.on_one_thread(move || refunds::run(refund, stop));
+        self.on_one_thread("refunds", move || refunds::run(refund, stop));
         let finding = LedgerConfig { early_commits: true, ..ledger_config(&host.config) };
-        self.tasks.push(tokio::spawn(finding::run(finding, self.stop.clone())));
+        self.spawn("finding charges", finding::run(finding, self.stop.clone()));
         Ok(())
     }
 
@@ -181,7 +188,7 @@ impl SideTasks {
             trials: Arc::clone(&shared.trials),
             outbox: Arc::clone(&shared.outbox),
         };
-        self.tasks.push(tokio::spawn(trials::run(trials, self.stop.clone())));
+        self.spawn("trials", trials::run(trials, self.stop.clone()));
         Ok(())
     }
 
@@ -206,7 +213,7 @@ impl SideTasks {
             lease: Duration::from_millis(config.notify.lease_ms.into()),
             wake: Arc::clone(&shared.dead_letters),
         };
-        self.tasks.push(tokio::spawn(dead_letters::run(parts, self.stop.clone())));
+        self.spawn("dead letters", dead_letters::run(parts, self.stop.clone()));
         Ok(())
     }
 
@@ -219,22 +226,117 @@ impl SideTasks {
             owner: owner(),
             board: Arc::clone(&shared.board),
         };
-        self.tasks.push(tokio::spawn(watch::run(parts, self.stop.clone())));
+        self.spawn("watch", watch::run(parts, self.stop.clone()));
+    }
+
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(task);
+        self.know(name, &task);
     }
 
     /// What remembers rows of the ledger stays on one thread, as the writer does.
-    fn on_one_thread<F: Future<Output = ()>>(&mut self, task: impl FnOnce() -> F + Send + 'static) {
+    fn on_one_thread<F: Future<Output = ()>>(
+        &mut self,
+        name: &'static str,
+        task: impl FnOnce() -> F + Send + 'static,
+    ) {
         let runtime = tokio::runtime::Handle::current();
-        self.tasks.push(tokio::task::spawn_blocking(move || runtime.block_on(task())));
+        let task = self.tasks.spawn_blocking(move || runtime.block_on(task()));
+        self.know(name, &task);
     }
 
-    /// Lets them end what they are at; one request takes `notify.deadline_ms` at most.
-    pub(super) async fn stop(self) {
+    fn know(&mut self, name: &'static str, task: &AbortHandle) {
+        self.names.insert(task.id(), name);
+    }
+
+    /// Waits until a task has ended, which none does on its own unless something is very wrong; says which.
+    pub(super) async fn ended(&mut self) -> String {
+        match self.next_end().await {
+            Some((name, Ok(()))) => format!("the task {name:?} ended unexpectedly"),
+            Some((name, Err(error))) => format!("the task {name:?} ended unexpectedly: {error}"),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn next_end(&mut self) -> Option<(&'static str, Result<(), JoinError>)> {
+        let ended = self.tasks.join_next_with_id().await?;
+        let (id, ended) = match ended {
+            Ok((id, ())) => (id, Ok(())),
+            Err(error) => (error.id(), Err(error)),
+        };
+        Some((self.names.remove(&id).unwrap_or_default(), ended))
+    }
+
+    /// Lets them end what they are at, which takes `notify.deadline_ms` at most when a neighbour hangs. Once `patience`
+    /// is over they are cut off, which loses nothing: what they have not done stands in the ledger. False: they were.
+    pub(super) async fn stop(mut self, patience: impl Future<Output = ()>) -> bool {
         self.stop.cancel();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task ended unexpectedly");
+        let all = async {
+            while let Some((name, ended)) = self.next_end().await {
+                if let Err(error) = ended {
+                    tracing::error!(name, %error, "a task ended unexpectedly");
+                }
+            }
+        };
+        let in_time = tokio::select! {
+            () = all => true,
+            () = patience => false,
+        };
+        if !in_time {
+            let left: Vec<_> = self.names.values().collect();
+            tracing::warn!(
+                ?left,
+                "tasks were cut off; what they have not done stands in the ledger"
+            );
+            self.tasks.abort_all();
+        }
+        in_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_on_its_own_is_named() {
+        let mut side = SideTasks::empty();
+        side.spawn("lasting", side.stop.clone().cancelled_owned());
+        side.spawn("short", async {});
+        assert_eq!(side.ended().await, "the task \"short\" ended unexpectedly");
+        side.on_one_thread("broken", || async { panic!("for the test") });
+        let said = side.ended().await;
+        assert!(said.starts_with("the task \"broken\" ended unexpectedly: "), "{said}");
+        assert!(said.contains("for the test"), "{said}");
+        assert!(side.stop(std::future::pending()).await);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_stop_is_cut_off() {
+        struct Guard(CancellationToken);
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                self.0.cancel();
             }
         }
+        let (mut side, dropped) = (SideTasks::empty(), CancellationToken::new());
+        let guard = Guard(dropped.clone());
+        side.spawn("lasting", async {
+            let _guard = guard;
+            std::future::pending().await
+        });
+        assert!(!side.stop(async {}).await);
+        dropped.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn without_tasks_nothing_has_ended_and_a_stop_is_quick() {
+        let mut side = SideTasks::empty();
+        tokio::select! {
+            biased;
+            said = side.ended() => panic!("{said}"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(side.stop(std::future::pending()).await);
     }
 }
