@@ -1,6 +1,6 @@
 //! Replays: dead letters that are charged or taken in after all, in one transaction with everything that follows.
 //!
-//! Locks are taken in one order: activation of rules, progress, dead letters, balances, days, campaigns.
+//! Locks are taken in one order: days of history, activation of rules, progress, dead letters, balances, days, campaigns.
 //! The partition's owner goes on: a replay moves counters and leaves offset and epoch alone. A letter counts as long as it
 //! is open, so that two replays at once, or one that was killed and repeated, charge once.
 
@@ -189,6 +189,7 @@ async fn lock<D: Dialect>(
     group: &str,
     keys: ReplayKeys<'_>,
 ) -> Result<HashSet<Place>> {
+    conn.hold_days().await?;
     let sql = "SELECT number FROM rule_activation {share}";
     let active = one(conn, sql, &[]).await?.cell::<i64>(0) as u64;
     if active != keys.generation {
@@ -349,6 +350,8 @@ async fn put_back<D: Dialect>(
     meant: &str,
     note: &str,
 ) -> Result<Vec<Place>> {
+    // What waits keeps its days from being retired, so none of them may be on its way out.
+    conn.hold_days().await?;
     let open = places(conn, OPEN, letters).await?;
     let mut waiting = Vec::new();
     for key in letters.iter().filter(|key| open.contains(key)) {
