@@ -1,5 +1,5 @@
-//! Which charges compensations give back when clicks share instants: the host, with the shipped rule, and the model come
-//! to the same, whatever the compensations say.
+//! Which charges compensations give back, and from which day, when clicks share instants around a midnight: the host, with
+//! the shipped rule, and the model come to the same, whatever the compensations say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,9 @@ use tollgate_domain::compensation::{self, CompensationRow};
 use tollgate_domain::day::{Day, Zone};
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::money::Micros;
-use tollgate_domain::refund::{MatchedCharge, RefundFacts, RefundLimits, decide};
+use tollgate_domain::refund::{
+    MatchedCharge, RefundFacts, RefundLimits, day_key, decide, refund_day,
+};
 use tollgate_domain::rule::World;
 use tollgate_domain::slice::Source;
 use tollgate_engine::{Engine, EngineLimits, Refunder, Rule};
@@ -22,10 +24,10 @@ use tollgate_tests::harness::host::workspace;
 use tollgate_tests::model::refunds::{Place, Refunds, State};
 use tollgate_tests::model::{Charge, Fate, Model, Outcome, Record};
 
-/// Noon in Seoul, where the campaign is.
-const NOON_US: i64 = 1_795_230_000_000_000;
+/// Two seconds before a midnight in Seoul, where the campaign is, and the days before and after it.
+const BEGIN_US: i64 = 1_795_273_200_000_000 - 2 * SECOND_US;
 const SECOND_US: i64 = 1_000_000;
-const DAY: (Day, &str) = (Day(20_778), "2026-11-21");
+const DAYS: [(Day, &str); 2] = [(Day(20_778), "2026-11-21"), (Day(20_779), "2026-11-22")];
 
 /// The ledger has all clicks at once.
 const LIMITS: RefundLimits = RefundLimits { settle_us: 0, expire_us: i64::MAX };
@@ -41,8 +43,8 @@ struct Claim {
     window: &'static str,
 }
 
-/// What became of a compensation: its state, the refund, whether it contradicts itself, and what it gives back.
-type Settled = (&'static str, i64, bool, BTreeSet<Place>);
+/// What became of a compensation: its state, the refund and its day, whether it contradicts itself, and what it gives back.
+type Settled = (&'static str, i64, String, bool, BTreeSet<Place>);
 
 fn claims() -> impl Strategy<Value = Vec<Claim>> {
     let seconds = prop::collection::vec(0..4_i64, 0..7);
@@ -66,9 +68,9 @@ fn refunder() -> Refunder {
 }
 
 fn record(known: &[campaigns::Campaign], at: usize, claim: &Claim) -> Record {
-    let at_us = claim.seconds.iter().map(|second| NOON_US + second * SECOND_US).collect();
+    let at_us = claim.seconds.iter().map(|second| BEGIN_US + second * SECOND_US).collect();
     let repeat = Repeat { campaign: 0, device: "device".into(), ad: "ad".into(), at_us };
-    let found_at_us = NOON_US + 60 * SECOND_US;
+    let found_at_us = BEGIN_US + 60 * SECOND_US;
     let event = Compensation {
         count: claim.count,
         refund_micros: claim.claimed,
@@ -84,18 +86,19 @@ fn record(known: &[campaigns::Campaign], at: usize, claim: &Claim) -> Record {
 fn charges(known: &campaigns::Campaign, clicks: &[Click]) -> Outcome {
     let mut outcome = Outcome::default();
     for (at, (second, price)) in clicks.iter().enumerate() {
+        let day = DAYS[usize::from(*second >= 2)].1;
         let charge = Charge {
             advertiser: known.advertiser.clone(),
             campaign: known.id.clone(),
             ad: "ad".into(),
             device: "device".into(),
             amount_micros: *price,
-            occurred_at_us: NOON_US + second * SECOND_US,
-            day: DAY.1.into(),
+            occurred_at_us: BEGIN_US + second * SECOND_US,
+            day: day.into(),
             price_source: "DATABASE",
         };
         outcome.fates.insert((0, at as i64), Fate::Charged(charge));
-        *outcome.spent.entry((known.id.clone(), DAY.1.into())).or_default() += price;
+        *outcome.spent.entry((known.id.clone(), day.into())).or_default() += price;
     }
     outcome
 }
@@ -110,7 +113,7 @@ fn modelled(refunds: &Refunds) -> Vec<Settled> {
         };
         let its = refunds.given_back.iter().filter(|(_, by)| *by == place);
         let its = its.map(|(charge, _)| *charge).collect();
-        (state, settled.refund_micros, settled.is_contradictory, its)
+        (state, settled.refund_micros, settled.day.clone(), settled.is_contradictory, its)
     });
     settled.collect()
 }
@@ -119,7 +122,7 @@ fn modelled(refunds: &Refunds) -> Vec<Settled> {
 struct Desk {
     campaign: Campaign,
     charges: Vec<MatchedCharge>,
-    spent: i64,
+    spent: BTreeMap<Day, i64>,
     paid: BTreeSet<String>,
     rule: Refunder,
 }
@@ -133,7 +136,7 @@ impl Desk {
                 partition: place.0,
                 offset: place.1,
                 occurred_at_us: charge.occurred_at_us,
-                day: DAY.0,
+                day: DAYS[usize::from(charge.day == DAYS[1].1)].0,
                 charged: Micros(charge.amount_micros),
                 generation: 1,
                 refunded: false,
@@ -152,7 +155,10 @@ impl Desk {
             zone: Zone::new("Asia/Seoul").unwrap(),
             version: 1,
         };
-        let spent = outcome.spent.values().sum();
+        let mut spent = BTreeMap::new();
+        for charge in &charges {
+            *spent.entry(charge.day).or_default() += charge.charged.0;
+        }
         Self { campaign, charges, spent, paid: BTreeSet::new(), rule }
     }
 
@@ -161,15 +167,20 @@ impl Desk {
         let event = compensation::decode(&payload, record.at_ms, &DecodeLimits::default()).unwrap();
         let identity = event.identity();
         if self.paid.contains(&identity) {
-            return ("REPEATED", 0, false, BTreeSet::new());
+            return ("REPEATED", 0, String::new(), false, BTreeSet::new());
         }
         let named = |charge: &&MatchedCharge| event.timestamps_us.contains(&charge.occurred_at_us);
+        let charges: Vec<_> = self.charges.iter().filter(named).cloned().collect();
+        let day = refund_day(&event, &charges, day_key(&event, &self.campaign).day);
+        let spent = self.spent.entry(day).or_default();
         let facts = RefundFacts {
             campaign: self.campaign.clone(),
             balance: Micros::ZERO,
-            day: DayKey { campaign: Arc::clone(&self.campaign.id), day: DAY.0 },
-            state: DayState { spent: Micros(self.spent), ..DayState::default() },
-            charges: self.charges.iter().filter(named).cloned().collect(),
+            day: DayKey { campaign: Arc::clone(&self.campaign.id), day },
+            state: DayState { spent: Micros(*spent), ..DayState::default() },
+            charges,
+            charged_to: None,
+            retired: false,
             generation: 1,
             now_us: event.occurred_at_us,
             waited_us: 0,
@@ -185,7 +196,7 @@ impl Desk {
             headers: Vec::new(),
         };
         let plan = decide(record.offset, &row, &facts, &LIMITS, &mut self.rule).unwrap();
-        self.spent -= plan.refund.0;
+        *spent -= plan.refund.0;
         if plan.state == "REFUNDED" {
             self.paid.insert(identity);
         }
@@ -196,7 +207,8 @@ impl Desk {
             assert!(!(charge.refunded && is_given_back), "given back twice: {charge:?}");
             charge.refunded |= is_given_back;
         }
-        (plan.state, plan.refund.0, plan.mismatch.is_some(), given_back)
+        let day = plan.day.map_or(String::new(), |day| day.key.day.to_string());
+        (plan.state, plan.refund.0, day, plan.mismatch.is_some(), given_back)
     }
 }
 

@@ -35,11 +35,12 @@ pub enum Code {
     RefusedByDatabase,
     CompensationExpired,
     CompensationRejected,
+    DayRetired,
 }
 
 impl Code {
     /// Every code, in the order in which an event meets them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::EmptyValue,
         Self::PayloadTooLarge,
         Self::NotUtf8,
@@ -70,6 +71,7 @@ impl Code {
         Self::RefusedByDatabase,
         Self::CompensationExpired,
         Self::CompensationRejected,
+        Self::DayRetired,
     ];
 
     /// The stable name of the code.
@@ -106,6 +108,7 @@ impl Code {
             Self::RefusedByDatabase => "REFUSED_BY_DATABASE",
             Self::CompensationExpired => "COMPENSATION_EXPIRED",
             Self::CompensationRejected => "COMPENSATION_REJECTED",
+            Self::DayRetired => "DAY_RETIRED",
         }
     }
 
@@ -162,7 +165,7 @@ impl Code {
                 "Load the campaign into `campaigns`, then replay the dead letter."
             }
             Self::AdvertiserMismatch => {
-                "The event and `campaigns` name different advertisers; correct one of them, then replay."
+                "The event, `campaigns` and the charges must name one advertiser; correct what is wrong and replay it, or pay by hand."
             }
             Self::RuleTrap
             | Self::RuleOutOfFuel
@@ -182,6 +185,9 @@ impl Code {
             }
             Self::CompensationRejected => {
                 "The refund rule refused it; its reason says why. Replay it if the rule was wrong."
+            }
+            Self::DayRetired => {
+                "Look up in what was archived what its clicks have cost and whether they were given back, pay by hand, then drop it."
             }
         }
     }

@@ -4,6 +4,7 @@
 //! that was given back is never marked a second time. Everything else is the rule's to judge.
 
 mod columns;
+mod duplicates;
 mod matching;
 
 use std::sync::Arc;
@@ -20,7 +21,10 @@ use crate::plan::{BalanceMove, Crossing, DayMove, OutboxMessage, Plan, StatusCha
 use crate::rule::{Description, Fault, RuleError};
 use crate::transcript::{Outcome, RefundTranscript};
 
+use duplicates::{given_back, is_cut};
 use matching::Matched;
+
+pub use duplicates::refund_day;
 
 /// States that a settlement gives to a compensation, as the ledger writes them.
 pub mod state {
@@ -36,11 +40,15 @@ pub struct RefundFacts {
     pub campaign: Campaign,
     /// Of the campaign's advertiser.
     pub balance: Micros,
-    /// The day whose spend the refund restores; see [`day_key`].
+    /// The day whose spend the refund restores; see [`refund_day`].
     pub day: DayKey,
     pub state: DayState,
     /// All that stand at the compensation's instants, by time, then by place in the log. It may mean some of them only.
     pub charges: Vec<MatchedCharge>,
+    /// Another advertiser that clicks at its instants were charged to; they are not among `charges`.
+    pub charged_to: Option<String>,
+    /// Clicks that it means are missing, and days that they can be of were retired, with what was known of their refunds.
+    pub retired: bool,
     /// Rule generation in force.
     pub generation: u64,
     pub now_us: i64,
@@ -133,7 +141,7 @@ pub trait RefundRule {
     fn decide(&mut self, facts: &RefundColumns) -> Result<Decisions, RuleError>;
 }
 
-/// The campaign-day whose spend a refund restores: that of the last original click.
+/// The campaign-day whose spend a refund restores when no duplicate is in the ledger: that of the last original click.
 #[must_use]
 pub fn day_key(event: &CompensationEvent, campaign: &Campaign) -> DayKey {
     let day = campaign.zone.day(event.charged_at_us());
@@ -166,13 +174,8 @@ pub fn decide_recorded(
     rule: &mut dyn RefundRule,
 ) -> Result<(RefundPlan, Option<RefundTranscript>), RuleError> {
     let case = Case { id, row, generation: facts.generation, now_us: facts.now_us };
-    if *facts.campaign.advertiser != *row.event.advertiser {
-        let sentence = format!(
-            "campaign {:?} belongs to {:?}, the event names {:?}",
-            &*facts.campaign.id, &*facts.campaign.advertiser, row.event.advertiser
-        );
-        let rejection = Rejection::new(Code::AdvertiserMismatch, Stage::Resolve, sentence);
-        return Ok((case.failed(state::REJECTED, rejection.code.as_str(), rejection), None));
+    if let Some(plan) = case.refused(facts, limits) {
+        return Ok((plan, None));
     }
     let matched = matching::matched(&row.event, &facts.charges);
     let columns = columns::of(&row.event, facts, &matched, limits, rule.description().needs);
@@ -220,6 +223,44 @@ struct Case<'c> {
 }
 
 impl Case<'_> {
+    /// What no rule is asked about: nobody can tell whose money it is, or whether it was given back before.
+    fn refused(&self, facts: &RefundFacts, limits: &RefundLimits) -> Option<RefundPlan> {
+        let rejection = self.rejection(facts)?;
+        let (code, sentence) = (rejection.code, &rejection.sentence);
+        // A late click may still come for a day that was retired.
+        if code == Code::DayRetired && facts.waited_us < limits.settle_us {
+            let detail = sentence.clone();
+            return Some(RefundPlan { detail, ..self.plan(state::WAITING, code.as_str()) });
+        }
+        Some(self.failed(state::REJECTED, code.as_str(), rejection))
+    }
+
+    fn rejection(&self, facts: &RefundFacts) -> Option<Rejection> {
+        let (campaign, owner) = (&*facts.campaign.id, &*facts.campaign.advertiser);
+        let CompensationEvent { advertiser, duplicate_count, .. } = &self.row.event;
+        if owner != advertiser {
+            let sentence = format!(
+                "campaign {campaign:?} belongs to {owner:?}, the event names {advertiser:?}"
+            );
+            return Some(Rejection::new(Code::AdvertiserMismatch, Stage::Resolve, sentence));
+        }
+        if let Some(other) = &facts.charged_to {
+            let sentence = format!(
+                "clicks at its instants were charged to {other:?}, campaign {campaign:?} now belongs to {owner:?}"
+            );
+            return Some(Rejection::new(Code::AdvertiserMismatch, Stage::Resolve, sentence));
+        }
+        if !facts.retired {
+            return None;
+        }
+        let found = facts.charges.len();
+        let sentence = format!(
+            "it counts {duplicate_count} clicks, the ledger has {found} charges at its instants, and days that the \
+             others can be of were retired, so nobody can tell whether they were given back"
+        );
+        Some(Rejection::new(Code::DayRetired, Stage::Refund, sentence))
+    }
+
     fn carry_out(
         &self,
         decisions: &Decisions,
@@ -267,6 +308,7 @@ impl Case<'_> {
             return self.failed(state::REJECTED, rejection.code.as_str(), rejection);
         };
         let version = facts.state.version;
+        let charges = given_back(&self.row.event, matched, refund);
         RefundPlan {
             refund,
             balance: Some(BalanceMove {
@@ -280,8 +322,8 @@ impl Case<'_> {
                 expected_version: version,
                 new: DayState { spent, version: version + 1, ..facts.state },
             }),
-            charges: given_back(&self.row.event, matched, refund),
-            mismatch: mismatch(&self.row.event, &matched.charges, refund),
+            mismatch: mismatch(&self.row.event, matched, refund, charges.len()),
+            charges,
             ..self.plan(state::REFUNDED, reason)
         }
     }
@@ -345,52 +387,15 @@ impl Case<'_> {
     }
 }
 
-/// Duplicates that nobody has given back: all matched charges but the earliest one.
-fn duplicates<'m>(matched: &'m Matched<'_>) -> impl Iterator<Item = &'m MatchedCharge> {
-    matched.charges.iter().skip(1).copied().filter(|charge| !charge.refunded)
-}
-
-/// Sum of charges, which cannot leave 128 bits.
-fn sum<'c>(charges: impl Iterator<Item = &'c MatchedCharge>) -> i128 {
-    charges.map(|charge| i128::from(charge.charged.0)).sum()
-}
-
-/// The charges that a refund gives back: as many duplicates as the event counts, more as long as the refund is more
-/// than they have cost, and the earliest charge as well when it is more than all of them have cost. So whoever means
-/// the others finds them, and nothing that was paid is paid again.
-fn given_back(
+/// `marked` is how many charges the refund gives back.
+fn mismatch(
     event: &CompensationEvent,
     matched: &Matched<'_>,
     refund: Micros,
-) -> Vec<MatchedCharge> {
-    let counted = (event.duplicate_count as usize).saturating_sub(1);
-    let mut covered = 0;
-    let meant = duplicates(matched).enumerate().take_while(|(at, charge)| {
-        let is_meant = *at < counted || covered < i128::from(refund.0);
-        covered += i128::from(charge.charged.0);
-        is_meant
-    });
-    let exceeds = i128::from(refund.0) > sum(duplicates(matched));
-    let first = matched.charges.first().copied().filter(|first| exceeds && !first.refunded);
-    first.into_iter().chain(meant.map(|(_, charge)| charge)).cloned().collect()
-}
-
-/// What of the matched charges is taken to be given back. Nothing, before any was; after that also the earliest, which is
-/// no duplicate, so that windows that overlap do not pay it back bit by bit. All of it when there is no duplicate.
-fn unavailable(matched: &Matched<'_>) -> i128 {
-    if !matched.touched && duplicates(matched).next().is_some() {
-        return 0;
-    }
-    sum(matched.charges.iter().copied()) - sum(duplicates(matched))
-}
-
-fn mismatch(
-    event: &CompensationEvent,
-    charges: &[&MatchedCharge],
-    refund: Micros,
+    marked: usize,
 ) -> Option<String> {
     let mut sentences = Vec::new();
-    let count = event.duplicate_count;
+    let (count, charges) = (event.duplicate_count, &matched.charges);
     if let Some(first) = charges.first() {
         let expected = (i128::from(count) - 1) * i128::from(first.charged.0);
         if i128::from(refund.0) != expected {
@@ -405,6 +410,13 @@ fn mismatch(
     if (charges.len() as u64) < u64::from(count) {
         let matched = charges.len();
         sentences.push(format!("it counts {count} clicks and the ledger has {matched}"));
+    }
+    if is_cut(event, matched, refund) {
+        let (claimed, left) = (event.claimed, duplicates::left(matched).count());
+        sentences.push(format!(
+            "{refund} of {claimed} is given back, less than the duplicates have cost: {marked} of {left} count as given \
+             back"
+        ));
     }
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }

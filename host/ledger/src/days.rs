@@ -70,13 +70,16 @@ pub(crate) async fn today_and_oldest<D: Dialect>(
     if settings.retention_days == 0 {
         return Ok((today, i32::MIN));
     }
+    let oldest = today.saturating_sub(settings.retention_days);
+    Ok((today, oldest.min(first_meant(conn).await?)))
+}
+
+/// The first day that a waiting compensation may mean; the end of days when none waits.
+pub(crate) async fn first_meant<D: Dialect>(conn: &mut D) -> Result<i32> {
     let row = one(conn, WAITING, &[]).await?;
-    let mut oldest = today.saturating_sub(settings.retention_days);
-    for at_us in [row.cell::<Option<i64>>(0), row.cell(1)].into_iter().flatten() {
-        // Wherever the campaign is, its day is not earlier than the day before in UTC.
-        oldest = oldest.min(Day::utc(at_us).0 - 1);
-    }
-    Ok((today, oldest))
+    let instants = [row.cell::<Option<i64>>(0), row.cell(1)].into_iter().flatten();
+    // Wherever the campaign is, its day is not earlier than the day before in UTC.
+    Ok(instants.map(|at_us| Day::utc(at_us).0 - 1).min().unwrap_or(i32::MAX))
 }
 
 /// The first instants that compensations mean which are not settled yet.

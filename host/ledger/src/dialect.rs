@@ -77,6 +77,9 @@ pub(crate) trait Dialect: Connection {
     /// Begins a transaction that writes whole days.
     fn begin_bulk(&mut self) -> impl Future<Output = Result<()>> + Send;
 
+    /// In a transaction, before anything else: no day of history is retired until it ends.
+    fn hold_days(&mut self) -> impl Future<Output = Result<()>> + Send;
+
     /// Rows of a statement; `sql` is already translated.
     fn fetch(
         &mut self,

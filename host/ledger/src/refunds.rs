@@ -73,7 +73,8 @@ impl Ledger {
     }
 
     /// Begins a transaction, verifies that these rules are in force, locks the compensation, looks for its charges, locks
-    /// its advertiser's balance and the campaign-day, in this order, and reads what the refund is decided on. The transaction stays open for
+    /// its advertiser's balance and the campaign-day that the refund counts to, in this order, and reads what the refund
+    /// is decided on. That day is `day` when no duplicate is in the ledger. The transaction stays open for
     /// [`Ledger::apply_refund`] or [`Ledger::rollback`]. `None`: another host is looking at it or has done so since it
     /// was read; no transaction is open then.
     ///

@@ -1,8 +1,8 @@
 //! Replays: dead letters that are charged or taken in after all, in one transaction with everything that follows.
 //!
-//! Locks are taken in one order: activation of rules, progress, dead letters, balances, days, campaigns. The partition's
-//! owner goes on: a replay moves counters and leaves offset and epoch alone. A letter counts as long as it is open, so
-//! that two replays at once, or one that was killed and repeated, charge once.
+//! Locks are taken in one order: days of history, activation of rules, progress, dead letters, balances, days, campaigns.
+//! The partition's owner goes on: a replay moves counters and leaves offset and epoch alone. A letter counts as long as it
+//! is open, so that two replays at once, or one that was killed and repeated, charge once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct ReplayKeys<'a> {
 /// What [`Ledger::lock_letters`] has locked.
 #[derive(Clone, Debug, Default)]
 pub struct LockedLetters {
-    /// Those that are still open.
+    /// Those that are still open, without compensations that were taken in since they were listed.
     pub open: HashSet<Place>,
     pub rows: Rows,
 }
@@ -120,6 +120,7 @@ impl Ledger {
 const PROGRESS: &str = "
 SELECT incarnation FROM consumer_progress WHERE consumer_group = $1 AND topic = $2 AND kafka_partition = $3 {lock}";
 
+/// Locks those that are open.
 const OPEN: &str = "
 SELECT d.topic, d.incarnation, d.kafka_partition, d.kafka_offset FROM {elements:$1} AS e JOIN dead_letters d
   ON d.topic = CAST(e.value ->> 'topic' AS TEXT) AND d.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
@@ -127,6 +128,13 @@ SELECT d.topic, d.incarnation, d.kafka_partition, d.kafka_offset FROM {elements:
   AND d.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT)
 WHERE d.replayed_at IS NULL AND d.dropped_at IS NULL
 ORDER BY d.topic, d.incarnation, d.kafka_partition, d.kafka_offset {lock}";
+
+/// Those that were taken in.
+const STORED: &str = "
+SELECT c.topic, c.incarnation, c.kafka_partition, c.kafka_offset FROM {elements:$1} AS e JOIN compensations c
+  ON c.topic = CAST(e.value ->> 'topic' AS TEXT) AND c.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
+  AND c.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
+  AND c.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT)";
 
 const REPLAYED: &str = "
 UPDATE dead_letters AS d SET replayed_at = {now} FROM {elements:$1} AS e
@@ -181,6 +189,7 @@ async fn lock<D: Dialect>(
     group: &str,
     keys: ReplayKeys<'_>,
 ) -> Result<HashSet<Place>> {
+    conn.hold_days().await?;
     let sql = "SELECT number FROM rule_activation {share}";
     let active = one(conn, sql, &[]).await?.cell::<i64>(0) as u64;
     if active != keys.generation {
@@ -192,13 +201,17 @@ async fn lock<D: Dialect>(
         let args = [group.into(), topic.into(), i64::from(partition).into()];
         rows(conn, PROGRESS, &args).await?;
     }
-    open(conn, keys.letters).await
+    let mut open = places(conn, OPEN, keys.letters).await?;
+    // Another replay may have taken one in since it was listed, and when that is refused it is open again.
+    let stored = places(conn, STORED, keys.letters).await?;
+    open.retain(|place| !stored.contains(place));
+    Ok(open)
 }
 
-/// Locks the letters that are open.
-async fn open<D: Dialect>(conn: &mut D, letters: &[Place]) -> Result<HashSet<Place>> {
+/// Those of the letters that a statement finds.
+async fn places<D: Dialect>(conn: &mut D, sql: &str, letters: &[Place]) -> Result<HashSet<Place>> {
     let letters = json!(letters).to_string();
-    let found = rows(conn, OPEN, &[(&letters).into()]).await?;
+    let found = rows(conn, sql, &[(&letters).into()]).await?;
     Ok(found.iter().map(Place::of).collect())
 }
 
@@ -337,7 +350,9 @@ async fn put_back<D: Dialect>(
     meant: &str,
     note: &str,
 ) -> Result<Vec<Place>> {
-    let open = open(conn, letters).await?;
+    // What waits keeps its days from being retired, so none of them may be on its way out.
+    conn.hold_days().await?;
+    let open = places(conn, OPEN, letters).await?;
     let mut waiting = Vec::new();
     for key in letters.iter().filter(|key| open.contains(key)) {
         match change(conn, PUT_BACK, &key.args()).await {

@@ -174,13 +174,6 @@ impl Refunds {
         if campaign.advertiser != claim.advertiser {
             return Err(State::Rejected("ADVERTISER_MISMATCH"));
         }
-        let at_us = claim.at_us.last().copied().unwrap_or(claim.found_at_us);
-        let instant = Timestamp::from_microsecond(at_us).expect("it was read as an instant");
-        let day = zone.to_datetime(instant).date().to_string();
-        let key = (claim.campaign.clone(), day.clone());
-        let charged = clicks.spent.get(&key).copied().unwrap_or_default();
-        let refundable = charged - self.by_day.get(&key).copied().unwrap_or_default();
-
         let there = claim.charges(charges);
         let matched = self.meant(claim, &there);
         let sum = |charges: &[(Place, &Charge)]| -> i64 {
@@ -190,6 +183,14 @@ impl Refunds {
         let is_left = |charge: &(Place, &Charge)| !self.given_back.contains_key(&charge.0);
         let unwanted: Vec<_> = matched.iter().skip(1).copied().filter(is_left).collect();
         let cost = sum(&unwanted);
+        let day = dearest_day(&unwanted).unwrap_or_else(|| {
+            let at_us = claim.at_us.last().copied().unwrap_or(claim.found_at_us);
+            let instant = Timestamp::from_microsecond(at_us).expect("it was read as an instant");
+            zone.to_datetime(instant).date().to_string()
+        });
+        let key = (claim.campaign.clone(), day.clone());
+        let charged = clicks.spent.get(&key).copied().unwrap_or_default();
+        let refundable = charged - self.by_day.get(&key).copied().unwrap_or_default();
         // Once some of what is there was given back, the first click is held to be wanted.
         let rest = match (matched.is_empty(), there.iter().all(is_left)) {
             (true, _) => i64::MAX,
@@ -203,10 +204,12 @@ impl Refunds {
         if refund <= 0 {
             return Err(State::Rejected("COMPENSATION_REJECTED"));
         }
+        // Neither what was claimed nor what the clicks have cost.
+        let is_cut = refund < claim.claimed_micros && refund < cost;
         let (mut marked, mut paid_for): (Vec<Place>, i64) = (Vec::new(), 0);
         for (charge, what) in &unwanted {
-            // Neither more than it counts, nor less than was paid.
-            if number(marked.len()) < claim.count - 1 || paid_for < refund {
+            // Neither more than it counts, nor less than was paid; of a cut one what was paid alone.
+            if !is_cut && number(marked.len()) < claim.count - 1 || paid_for < refund {
                 marked.push(*charge);
                 paid_for += what.amount_micros;
             }
@@ -218,7 +221,7 @@ impl Refunds {
         self.given_back.extend(marked.into_iter().map(|charge| (charge, place)));
         *self.by_day.entry(key).or_default() += refund;
         *self.by_advertiser.entry(claim.advertiser.clone()).or_default() += refund;
-        Ok((refund, day, claim.contradicts(&matched, refund)))
+        Ok((refund, day, is_cut || claim.contradicts(&matched, refund)))
     }
 
     /// What an event means of the charges that are there at its instants, which are in order: for each time that it
@@ -302,6 +305,16 @@ impl Claim {
             || number(self.at_us.len()) != self.count
             || number(matched.len()) < self.count
     }
+}
+
+/// The day on which these clicks have cost most; the later one of two.
+fn dearest_day(clicks: &[(Place, &Charge)]) -> Option<String> {
+    let mut costs: BTreeMap<&str, i64> = BTreeMap::new();
+    for (_, charge) in clicks {
+        *costs.entry(&charge.day).or_default() += charge.amount_micros;
+    }
+    let (_, day) = costs.into_iter().map(|(day, cost)| (cost, day)).max()?;
+    Some(day.to_owned())
 }
 
 fn number(len: usize) -> i64 {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tollgate_tests::generator::campaigns::{Campaign, campaigns};
 use tollgate_tests::generator::compensations::{Compensation, Malformed, Sort};
 use tollgate_tests::generator::poison::Poison;
-use tollgate_tests::generator::{Generated, Generator, Mix, Repeat};
+use tollgate_tests::generator::{Generated, Generator, Kind, Mix, Repeat};
 use tollgate_tests::harness::host::{Host, Setup};
 use tollgate_tests::harness::now_us;
 use tollgate_tests::harness::scenario::{Database, Scenario, zone_at};
@@ -68,7 +69,15 @@ impl Story {
         let mut generator = Generator::new(mix, known);
         let begin_us = now_us() - SPAN_US - 5 * MINUTE_US;
         let at_us = |at: usize| begin_us + SPAN_US * at as i64 / clicks as i64;
-        let events = (0..clicks).map(|at| (generator.next(at_us(at)), at_us(at))).collect();
+        let mut events: Vec<_> =
+            (0..clicks).map(|at| (generator.next(at_us(at)), at_us(at))).collect();
+        let nights = nights(known, begin_us);
+        let of_night = |night: &Repeat| {
+            let click = |at_us: &i64| (click(night, known, *at_us), *at_us);
+            night.at_us.iter().map(click).collect::<Vec<_>>()
+        };
+        events.extend(nights.iter().flat_map(of_night));
+        events.sort_by_key(|(_, at_us)| *at_us);
         let mut story = Self {
             events,
             chunks: vec![Vec::new(); chunks],
@@ -77,7 +86,7 @@ impl Story {
             waiting: 0,
         };
         let mut random = SmallRng::seed_from_u64(seed);
-        for repeat in generator.take_repeats(i64::MAX) {
+        for repeat in generator.take_repeats(i64::MAX).into_iter().chain(nights) {
             let last_us = repeat.at_us.last().copied().unwrap_or_default();
             let chunk = (last_us - begin_us) * chunks as i64 / SPAN_US;
             story.complain(repeat, chunk as usize, known, &mut random);
@@ -107,8 +116,8 @@ impl Story {
         let found_at_us = repeat.at_us.last().copied().unwrap_or_default() + SECOND_US;
         let honest = Compensation::new(&repeat, known, found_at_us);
         if !is_of_one_day(&repeat, known, found_at_us) {
-            // The day of the last click gives back one click at least, whatever else it gives back.
-            if honest.count == 2 {
+            // A day gives back what its own clicks have cost, whatever else it gives back.
+            if day_covers(&repeat, known) {
                 self.chunks[chunk].push(honest);
             }
             return;
@@ -160,6 +169,35 @@ impl Story {
     }
 }
 
+/// Clicks of a device with a midnight among them, whatever chance decides of the others: most duplicates come before it,
+/// and the last one after it.
+fn nights(known: &[Campaign], begin_us: i64) -> Vec<Repeat> {
+    let night = |campaign: usize| {
+        let zone = jiff::tz::TimeZone::get(&known[campaign].time_zone).unwrap();
+        let last = day_of(&known[campaign], begin_us + SPAN_US);
+        let midnight_us = last.to_zoned(zone).unwrap().timestamp().as_microsecond();
+        let at_us = [-3, -2, -1, 1].map(|seconds| midnight_us + seconds * SECOND_US).to_vec();
+        Repeat { campaign, device: "night".to_owned(), ad: "ad".to_owned(), at_us }
+    };
+    let is_among = |night: &Repeat| {
+        night.at_us[0] > begin_us && night.at_us[3] < begin_us + SPAN_US - SECOND_US
+    };
+    let nights: Vec<_> = (0..fenced(known)).map(night).filter(is_among).collect();
+    assert!(!nights.is_empty());
+    nights
+}
+
+fn click(repeat: &Repeat, known: &[Campaign], at_us: i64) -> Generated {
+    let campaign = &known[repeat.campaign];
+    let payload = serde_json::json!({
+        "event_type": "CLICK", "timestamp": jiff::Timestamp::from_microsecond(at_us).unwrap().to_string(),
+        "campaign_id": campaign.id, "advertiser_id": campaign.advertiser, "ad_id": repeat.ad,
+        "device_id": repeat.device
+    });
+    let payload = Some(payload.to_string().into_bytes());
+    Generated { kind: Kind::Click(repeat.campaign), key: repeat.device.clone(), payload }
+}
+
 /// How many times as much there is as usual; `TOLLGATE_SUITE_SCALE=10` makes it 300,000 clicks and 83 kills.
 pub(crate) fn scale() -> usize {
     std::env::var(SCALE).ok().and_then(|scale| scale.parse().ok()).unwrap_or(1)
@@ -177,10 +215,26 @@ fn is_paid(compensation: &Compensation) -> bool {
 }
 
 fn is_of_one_day(repeat: &Repeat, known: &[Campaign], found_at_us: i64) -> bool {
-    let zone = jiff::tz::TimeZone::get(&known[repeat.campaign].time_zone).unwrap();
-    let day =
-        |at_us: &i64| zone.to_datetime(jiff::Timestamp::from_microsecond(*at_us).unwrap()).date();
-    repeat.at_us.iter().all(|at_us| day(at_us) == day(&found_at_us))
+    let day = day_of(&known[repeat.campaign], found_at_us);
+    days(repeat, known).iter().all(|other| *other == day)
+}
+
+/// Whether the day of most duplicates, the later of two, has as many clicks as there are duplicates.
+fn day_covers(repeat: &Repeat, known: &[Campaign]) -> bool {
+    let days = days(repeat, known);
+    let count = |days: &[Date], day: &Date| days.iter().filter(|other| *other == day).count();
+    let duplicates = &days[1..];
+    let day = duplicates.iter().max_by_key(|day| (count(duplicates, day), **day));
+    day.is_some_and(|day| count(&days, day) >= duplicates.len())
+}
+
+fn days(repeat: &Repeat, known: &[Campaign]) -> Vec<Date> {
+    repeat.at_us.iter().map(|at_us| day_of(&known[repeat.campaign], *at_us)).collect()
+}
+
+fn day_of(campaign: &Campaign, at_us: i64) -> Date {
+    let zone = jiff::tz::TimeZone::get(&campaign.time_zone).unwrap();
+    zone.to_datetime(jiff::Timestamp::from_microsecond(at_us).unwrap()).date()
 }
 
 fn send(sender: &Sender, compensations: &[Compensation]) {

@@ -1,7 +1,8 @@
 //! The table of one compensation, as its rule is given it.
 
+use super::duplicates::{sum, unavailable};
 use super::matching::Matched;
-use super::{RefundFacts, RefundLimits, sum, unavailable};
+use super::{RefundFacts, RefundLimits};
 use crate::book::BUDGET_EXHAUSTED;
 use crate::compensation::CompensationEvent;
 use crate::decide::tables::{TextTable, micros};

@@ -142,6 +142,8 @@ fn facts(spent: i64, charges: &[(i64, i64)]) -> RefundFacts {
         day: DayKey { campaign: "c0".into(), day: Day(DAY) },
         state: DayState { spent: Micros(spent), version: 4, ..DayState::default() },
         charges: charges.iter().enumerate().map(charge).collect(),
+        charged_to: None,
+        retired: false,
         generation: 5,
         now_us: at_us(400),
         waited_us: 10,
@@ -262,6 +264,27 @@ fn a_foreign_advertiser_is_refused_at_once() {
 }
 
 #[test]
+fn what_was_charged_to_another_advertiser_is_refused_at_once() {
+    let moved = RefundFacts { charged_to: Some("a7".into()), ..facts(500, &[(2, 100), (3, 100)]) };
+    let mismatch = ("REJECTED", "ADVERTISER_MISMATCH", Some(Code::AdvertiserMismatch), 0);
+    check_facts(&row(3, 200, &[1, 2, 3]), &moved, Answer::AsClaimed, mismatch);
+}
+
+#[test]
+fn what_may_have_been_given_back_on_a_retired_day_is_not_paid() {
+    let three = row(3, 200, &[1, 2, 3]);
+    for charges in [&[][..], &[(2, 100), (3, 100)]] {
+        let of = |waited_us| RefundFacts { retired: true, waited_us, ..facts(500, charges) };
+        for answer in [Answer::AsClaimed, Answer::Greedy] {
+            // A click of that day may come late.
+            check_facts(&three, &of(599), answer, ("WAITING", "DAY_RETIRED", None, 0));
+            let refused = ("REJECTED", "DAY_RETIRED", Some(Code::DayRetired), 0);
+            check_facts(&three, &of(600), answer, refused);
+        }
+    }
+}
+
+#[test]
 fn an_unknown_campaign_may_still_be_loaded() {
     let row = row(3, 200, &[1, 2, 3]);
     let decided = |waited_us| decide_unknown(1, &row, 5, at_us(400), waited_us, &LIMITS);
@@ -287,7 +310,12 @@ fn check_given_back(charges: &[(i64, i64)], refund: i64, expected: &[i64]) {
 #[test]
 fn duplicates_are_given_back_once() {
     check_given_back(&[(1, 100), (2, 100), (3, 100)], 200, &[2, 3]);
-    check_given_back(&[(1, 100), (2, 100), (3, 100)], 1, &[2, 3]);
+    // What is paid of a claim of 200 alone.
+    check_given_back(&[(1, 100), (2, 100), (3, 100)], 1, &[2]);
+    check_given_back(&[(1, 100), (2, 100), (3, 100)], 100, &[2]);
+    check_given_back(&[(1, 100), (2, 100), (3, 100)], 101, &[2, 3]);
+    check_given_back(&[(1, 100), (2, 50), (3, 60)], 110, &[2, 3]);
+    check_given_back(&[(1, 100), (2, 70), (3, 130)], 60, &[2]);
     check_given_back(&[(1, 100), (2, -100), (3, 100)], 100, &[3]);
     check_given_back(&[(1, -100), (2, -100), (3, 100)], 100, &[3]);
     // More than the duplicates have cost is the earliest charge's.
@@ -417,7 +445,16 @@ fn contradictions_are_written_down() {
     let all: [(i64, i64); 3] = [(1, 100), (2, 100), (3, 100)];
     let honest = row(3, 200, &[1, 2, 3]);
     check_mismatch(&honest, &all, 200, &[]);
-    check_mismatch(&honest, &all, 199, &["not 3 - 1 times 0.0001"]);
+    check_mismatch(&honest, &all, 199, &["not 3 - 1 times 0.0001", "2 of 2 count as given back"]);
+    check_mismatch(
+        &honest,
+        &all,
+        100,
+        &["0.0001 of 0.0002 is given", "1 of 2 count as given back"],
+    );
+    // As much as two of the first one's price, and less than these two have cost.
+    let dearer = [(1, 100), (2, 300), (3, 300)];
+    check_mismatch(&row(3, 600, &[1, 2, 3]), &dearer, 200, &["1 of 2 count as given back"]);
     check_mismatch(&honest, &all[..2], 200, &["counts 3 clicks and the ledger has 2"]);
     check_mismatch(&row(4, 300, &[1, 2, 3]), &all, 300, &["names 3 instants", "ledger has 3"]);
     check_mismatch(&row(0, 1, &[1, 2, 3]), &all, 1, &["0 - 1 times", "names 3 instants"]);
@@ -426,7 +463,7 @@ fn contradictions_are_written_down() {
 }
 
 #[test]
-fn the_day_is_that_of_the_last_click() {
+fn the_day_without_charges_is_that_of_the_last_click() {
     let campaign = facts(0, &[]).campaign;
     let day = |seconds: &[i64]| day_key(&row(2, 100, seconds).event, &campaign).day.0;
     let half_a_day = 12 * 3_600;
@@ -434,6 +471,34 @@ fn the_day_is_that_of_the_last_click() {
     assert_eq!(day(&[0, half_a_day]), DAY + 1);
     assert_eq!(day(&[-half_a_day - 1]), DAY - 1);
     assert_eq!(day(&[]), DAY);
+}
+
+/// The day of a refund, as days after the first one. Charges are seconds, days after the first one, and prices; those of a
+/// negative price were refunded.
+fn check_day(count: u32, charges: &[(i64, i32, i64)], expected: i32) {
+    let seconds: Vec<i64> = charges.iter().map(|(second, ..)| *second).collect();
+    let prices: Vec<_> = charges.iter().map(|(second, _, price)| (*second, *price)).collect();
+    let mut facts = facts(0, &prices);
+    for (charge, (_, day, _)) in facts.charges.iter_mut().zip(charges) {
+        charge.day = Day(DAY + day);
+    }
+    let day = refund_day(&row(count, 100, &seconds).event, &facts.charges, Day(DAY + 9));
+    assert_eq!(day, Day(DAY + expected), "{charges:?}");
+}
+
+#[test]
+fn the_day_is_that_of_most_duplicates() {
+    check_day(4, &[(1, 0, 100), (2, 0, 100), (3, 0, 100), (4, 1, 100)], 0);
+    check_day(4, &[(1, 0, 100), (2, 0, 100), (3, 1, 100), (4, 1, 100)], 1);
+    check_day(3, &[(1, 0, 100), (2, 0, 100), (3, 1, 100)], 1);
+    // By what they have cost, and by what is left of it.
+    check_day(3, &[(1, 0, 100), (2, 0, 101), (3, 1, 100)], 0);
+    check_day(4, &[(1, 0, 100), (2, 0, -100), (3, 0, -100), (4, 1, 100)], 1);
+    check_day(4, &[(1, 0, 100), (2, 0, 100), (3, 0, 100), (4, 1, -100)], 0);
+    // Without a duplicate that is left it is another's to say.
+    check_day(2, &[(1, 0, 100)], 9);
+    check_day(2, &[(1, 0, 100), (2, 0, -100)], 9);
+    check_day(2, &[], 9);
 }
 
 /// A compensation over some of the clicks of a day.

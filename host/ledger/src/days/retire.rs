@@ -1,5 +1,6 @@
 //! What is kept of rows of history that are taken away.
 
+use super::first_meant;
 use crate::dialect::{Dialect, change};
 use crate::error::Result;
 
@@ -14,13 +15,15 @@ pub(crate) enum Rest {
 }
 
 /// Keeps the sums of a table's rows of days before `oldest` and gives their number. Nobody may write such rows until
-/// the transaction ends.
+/// the transaction ends. Days that a waiting compensation may mean stay; of a table that is taken away as a whole the
+/// caller knows that there is none.
 pub(crate) async fn retire<D: Dialect>(
     conn: &mut D,
     table: &str,
     oldest: i32,
     rest: Rest,
 ) -> Result<u64> {
+    let oldest = if rest == Rest::Stays { oldest } else { oldest.min(first_meant(conn).await?) };
     let args = [i64::from(oldest).into()];
     // The watch cannot read these rows any more; a lap that is under way has read them and is not written.
     change(conn, "UPDATE watch_state SET lap = lap + 1", &[]).await?;
@@ -115,7 +118,7 @@ UPDATE refunded_charges AS r SET retired = true FROM TABLE AS h
 WHERE h.type = 'DEDUCT' AND h.budget_day < {day:$1} AND h.kafka_topic = r.topic AND h.incarnation = r.incarnation
   AND h.kafka_partition = r.kafka_partition AND h.kafka_offset = r.kafka_offset";
 
-/// A charge that is gone cannot be refunded again; its mark serves until its refund is gone, too.
+/// What means a charge that is gone is not paid any more; its mark serves until its refund is gone, too.
 const SETTLED: &str = "
 DELETE FROM refunded_charges WHERE retired AND EXISTS (
   SELECT 1 FROM compensations c WHERE c.id = refunded_charges.compensation_id AND c.retired)";

@@ -8,11 +8,13 @@ use super::database_error;
 use super::partitions::{
     DayTable, Partition, Removal, begin, end, in_default, make, partitions, remove,
 };
-use crate::days::{DaysReport, Expired, HistorySettings, Rest, retire, today_and_oldest};
+use crate::days::{
+    DaysReport, Expired, HistorySettings, Rest, first_meant, retire, today_and_oldest,
+};
 use crate::dialect::{Cells, one, rows};
 use crate::error::Result;
 
-const HISTORY: DayTable = DayTable {
+pub(super) const HISTORY: DayTable = DayTable {
     name: "ad_balance_histories",
     column: "budget_day",
     midnight: "",
@@ -140,6 +142,10 @@ async fn retire_partition(
     }
     let sql = format!("LOCK TABLE {} IN SHARE MODE", partition.name);
     conn.execute(&*sql).await.map_err(database_error)?;
+    // Somebody may have let a compensation wait that means one of its days.
+    if first_meant(conn).await? < partition.until {
+        return Ok(0);
+    }
     let count = format!("SELECT count(*) FROM {}", partition.name);
     let rows = one(conn, &count, &[]).await?.cell::<i64>(0);
     retire(conn, &partition.name, partition.until, Rest::Stays).await?;

@@ -124,6 +124,11 @@ impl Dialect for PgConnection {
         self.execute(&*format!("BEGIN; {WHOLE_TABLES}")).await.map(drop).map_err(database_error)
     }
 
+    async fn hold_days(&mut self) -> Result<()> {
+        let sql = format!("SELECT pg_advisory_xact_lock_shared({})", days::HISTORY.turn);
+        self.execute(&*sql).await.map(drop).map_err(database_error)
+    }
+
     async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<PgRow>> {
         bound(sql, args).fetch_all(self).await.map_err(database_error)
     }

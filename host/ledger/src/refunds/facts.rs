@@ -8,7 +8,7 @@ use tollgate_domain::book::{Campaign, DayKey, DayState};
 use tollgate_domain::compensation::{CompensationEvent, CompensationRow};
 use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
-use tollgate_domain::refund::{MatchedCharge, RefundFacts};
+use tollgate_domain::refund::{MatchedCharge, RefundFacts, refund_day};
 use tollgate_domain::slice::Source;
 
 use crate::campaign::{COLUMNS, campaign_row};
@@ -44,7 +44,7 @@ FROM campaign_daily_spend WHERE campaign_id = $1 AND day = {day:$2} {lock}";
 
 const CHARGES: &str = "
 SELECT h.kafka_topic, h.incarnation, h.kafka_partition, h.kafka_offset, {us:h.occurred_at}, {days:h.budget_day},
-  h.amount_micros, h.generation
+  h.amount_micros, h.generation, h.advertiser_id
 FROM ad_balance_histories h
 WHERE h.type = 'DEDUCT' AND h.device_id = $1 AND h.campaign_id = $2 AND h.ad_id = $3 AND h.occurred_at {among:$4}
   AND h.budget_day BETWEEN {day:$5} AND {day:$6}
@@ -56,6 +56,12 @@ SELECT r.topic, r.incarnation, r.kafka_partition, r.kafka_offset FROM {elements:
   ON r.topic = CAST(e.value ->> 'topic' AS TEXT) AND r.incarnation = CAST(e.value ->> 'incarnation' AS INTEGER)
   AND r.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
   AND r.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT)";
+
+/// Whether a campaign has charged anything on days that were retired.
+const RETIRED: &str = "
+SELECT EXISTS (
+  SELECT 1 FROM retired_history
+  WHERE campaign_id = $1 AND type = 'DEDUCT' AND budget_day BETWEEN {day:$2} AND {day:$3})";
 
 pub(super) async fn waiting<D: Dialect>(
     conn: &mut D,
@@ -187,32 +193,57 @@ pub(super) async fn lock<D: Dialect>(
     };
     let event = wanted.event;
     // Looking for the charges takes longest, so nobody waits for it; what comes in meanwhile is found at the next look.
-    let mut charges = charges(conn, event).await?;
+    let Found { mut charges, charged_to } = charges(conn, event).await?;
     let sql = "SELECT balance_micros FROM advertiser_balances WHERE advertiser_id = $1 {lock}";
     let balance = rows(conn, sql, &[(&event.advertiser).into()]).await?;
+    mark_refunded(conn, &mut charges).await?;
+    let retired = is_short(event, &charges) && was_retired(conn, event).await?;
+    let day = DayKey { day: refund_day(event, &charges, day.day), ..day.clone() };
     let spent = rows(conn, DAY, &[(&*day.campaign).into(), i64::from(day.day.0).into()]).await?;
     let campaign = campaign(conn, &day.campaign).await?;
-    mark_refunded(conn, &mut charges).await?;
     let now_us = clock_us(conn).await?;
     Ok(Some(RefundFacts {
         campaign,
         balance: balance.first().map_or(Micros::ZERO, |row| Micros(row.cell(0))),
-        day: day.clone(),
+        day,
         state: spent.first().map_or(Ok(DayState::default()), day_state)?,
         charges,
+        charged_to,
+        retired,
         generation,
         now_us,
         waited_us: now_us - received_at_us,
     }))
 }
 
+/// Whether clicks that a compensation means are missing among the charges at its instants.
+fn is_short(event: &CompensationEvent, charges: &[MatchedCharge]) -> bool {
+    let meant = (event.duplicate_count as usize).max(event.timestamps_us.len());
+    let is_there = |at_us: &i64| charges.iter().any(|charge| charge.occurred_at_us == *at_us);
+    event.is_matchable() && (charges.len() < meant || !event.timestamps_us.iter().all(is_there))
+}
+
+/// Whether clicks of a compensation can be of days that were retired, and with them what is known of their refunds.
+async fn was_retired<D: Dialect>(conn: &mut D, event: &CompensationEvent) -> Result<bool> {
+    let days = days_around(&event.timestamps_us);
+    let (first, last) = (i64::from(*days.start()), i64::from(*days.end()));
+    let args = [(&event.campaign).into(), first.into(), last.into()];
+    Ok(one(conn, RETIRED, &args).await?.cell(0))
+}
+
+/// Charges at the instants of a compensation.
+#[derive(Default)]
+struct Found {
+    /// Of its advertiser.
+    charges: Vec<MatchedCharge>,
+    /// Another advertiser, when there are charges of another one.
+    charged_to: Option<String>,
+}
+
 /// All charges at the instants of a compensation, as if none was given back; none when it does not say enough.
-async fn charges<D: Dialect>(
-    conn: &mut D,
-    event: &CompensationEvent,
-) -> Result<Vec<MatchedCharge>> {
-    if event.timestamps_us.is_empty() || event.device.is_empty() || event.ad.is_empty() {
-        return Ok(vec![]);
+async fn charges<D: Dialect>(conn: &mut D, event: &CompensationEvent) -> Result<Found> {
+    if !event.is_matchable() {
+        return Ok(Found::default());
     }
     let instants = ids(&event.timestamps_us);
     let days = days_around(&event.timestamps_us);
@@ -238,7 +269,13 @@ async fn charges<D: Dialect>(
         generation: row.cell::<i64>(7) as u64,
         refunded: false,
     };
-    Ok(found.iter().map(charge).collect())
+    // Campaigns move between advertisers, and what was charged to one is not given back to another.
+    let (own, others): (Vec<_>, Vec<_>) =
+        found.iter().partition(|row| row.cell::<String>(8) == event.advertiser);
+    Ok(Found {
+        charges: own.into_iter().map(charge).collect(),
+        charged_to: others.first().map(|row| row.cell(8)),
+    })
 }
 
 /// Says which charges were given back. Under the lock of the balance, because whoever gives back has that.

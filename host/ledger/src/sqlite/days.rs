@@ -2,7 +2,9 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use crate::days::{DaysReport, Expired, HistorySettings, Rest, retire, today_and_oldest};
+use crate::days::{
+    DaysReport, Expired, HistorySettings, Rest, first_meant, retire, today_and_oldest,
+};
 use crate::dialect::{Cells, Dialect, change, one};
 use crate::error::Result;
 use crate::session::ended;
@@ -72,9 +74,10 @@ UNION ALL
 SELECT h.rowid FROM advertiser_balances b CROSS JOIN ad_balance_histories h
   ON h.type = 'REFUND' AND h.advertiser_id = b.advertiser_id AND h.budget_day < {day:$1}";
 
-/// Retires the rows of days before `until`. They are put aside first, so that each of the many statements that sum them up
-/// reads them alone. Inside a transaction.
+/// Retires the rows of days before `until` that no waiting compensation may mean. They are put aside first, so that each
+/// of the many statements that sum them up reads them alone. Inside a transaction.
 async fn retire_until(conn: &mut SqliteConnection, until: i32, rest: Rest) -> Result<u64> {
+    let until = until.min(first_meant(conn).await?);
     for sql in [
         "CREATE TEMP TABLE IF NOT EXISTS retiring_rows (id INTEGER PRIMARY KEY)",
         "CREATE TEMP TABLE IF NOT EXISTS retiring_history AS SELECT * FROM ad_balance_histories WHERE false",

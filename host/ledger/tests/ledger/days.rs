@@ -1,17 +1,25 @@
 //! Days of history: partitions are made, late and early days find theirs, and retired days stay in the sums.
 
 use tollgate_domain::book::DayKey;
+use tollgate_domain::compensation::CompensationEvent;
 use tollgate_domain::day::Day;
-use tollgate_ledger::{AuditScope, DaysReport, Expired, HistorySettings, Ledger, LedgerError};
+use tollgate_domain::money::Micros;
+use tollgate_ledger::{
+    AuditScope, DaysReport, Expired, HistorySettings, Ledger, LedgerError, ReplayKeys,
+    WaitingCompensation,
+};
 
 use crate::support::plans::{Batch, Held, TestClick, click};
-use crate::support::refunds::{COMPENSATIONS, LATER, event, paid, store};
+use crate::support::refunds::{
+    COMPENSATIONS, LATER, acquire_compensations, event, intake, paid, refused, rejected, store,
+};
 use crate::support::{Kind, Site, acquire};
 
 crate::on_both!(
     retired_days_stay_in_the_sums,
     falsified_sums_are_found,
-    nothing_is_retired_that_a_compensation_may_mean
+    nothing_is_retired_that_a_compensation_may_mean,
+    what_was_paid_before_its_day_was_retired_is_not_paid_again
 );
 
 const KEEP: HistorySettings =
@@ -198,6 +206,150 @@ async fn nothing_is_retired_that_a_compensation_may_mean(kind: Kind) {
     pay(&site, today).await;
     assert_eq!(ledger.maintain_days(&RETIRE).await.unwrap().retired_rows, 5);
     exact(&site).await;
+}
+
+/// Three clicks on a retired day whose duplicates were paid back, and a compensation for two of them that was refused.
+async fn refused_site(kind: Kind, settings: &HistorySettings) -> (Site, WaitingCompensation) {
+    let site = Site::new(kind).await;
+    let mut ledger = site.open().await;
+    let mut held = acquire(&mut ledger, 0).await;
+    let first = on(today(&mut ledger).await - 50, 0, 100);
+    let clicks = (0..3).map(|at| TestClick { at_us: first.at_us + at, ..first.clone() });
+    let clicks: Vec<_> = clicks.collect();
+    let timestamps_us: Vec<_> = clicks.iter().map(|click| click.at_us).collect();
+    charge(&mut ledger, &mut held, clicks).await;
+    if settings.days_back > 0 {
+        ledger.maintain_days(&KEEP).await.unwrap();
+    }
+    ledger.first_sight(COMPENSATIONS, "TID-2", &[(0, 0)]).await.unwrap();
+    let occurred_at_us = timestamps_us[2];
+    let all = CompensationEvent {
+        duplicate_count: 3,
+        claimed: Micros(200),
+        timestamps_us,
+        occurred_at_us,
+        ..event(0, 100)
+    };
+    let timestamps_us = all.timestamps_us[1..].to_vec();
+    let some = CompensationEvent {
+        duplicate_count: 2,
+        claimed: Micros(100),
+        timestamps_us,
+        ..all.clone()
+    };
+    store(&mut ledger, 0, &[all, some]).await;
+    let mut waiting = ledger.waiting_compensations(2).await.unwrap();
+    waiting.sort_by_key(|one| one.row.offset);
+    let day = DayKey { campaign: "campaign_0".into(), day: first.day };
+    let facts = ledger.lock_refund(&waiting[0], &day, 1).await.unwrap().unwrap();
+    ledger.apply_refund(&paid(&waiting[0], &facts), LATER).await.unwrap();
+    // Both are given back, and that is known.
+    let facts = ledger.lock_refund(&waiting[1], &day, 1).await.unwrap().unwrap();
+    assert_eq!(
+        (facts.charges.iter().filter(|charge| charge.refunded).count(), facts.retired),
+        (2, false)
+    );
+    ledger.apply_refund(&rejected(&waiting[1], 1), LATER).await.unwrap();
+    let retired = ledger.maintain_days(settings).await.unwrap().retired_rows;
+    assert_eq!((retired, &*count(&site, "refunded_charges").await), (4, "0"));
+    (site, waiting.remove(1))
+}
+
+async fn what_was_paid_before_its_day_was_retired_is_not_paid_again(kind: Kind) {
+    for (expired, days_back) in [(Expired::Drop, 9), (Expired::Detach, 9), (Expired::Drop, 0)] {
+        let settings = HistorySettings { expired, days_back, ..RETIRE };
+        let (site, refusal) = refused_site(kind, &settings).await;
+        let mut ledger = site.open().await;
+        let letter = ledger.unpublished_dead_letters(1).await.unwrap().remove(0).key();
+        let back = ledger.put_back(std::slice::from_ref(&letter), "all", "why").await.unwrap();
+        assert_eq!(back.len(), 1);
+        let waiting = ledger.waiting_compensations(1).await.unwrap().remove(0);
+        assert_eq!(waiting.row.offset, refusal.row.offset);
+        let day = DayKey {
+            campaign: "campaign_0".into(),
+            day: Day::utc(waiting.row.event.timestamps_us[0]),
+        };
+        let facts = ledger.lock_refund(&waiting, &day, 1).await.unwrap().unwrap();
+        // The wanted click would pay for it.
+        assert_eq!((facts.charges.len(), facts.state.spent, facts.retired), (0, Micros(100), true));
+        let plan = refused(&waiting, &facts);
+        assert_eq!((plan.state, &*plan.reason), ("REJECTED", "DAY_RETIRED"));
+        ledger.apply_refund(&plan, LATER).await.unwrap();
+        let letters = ledger.open_dead_letters(&[letter]).await.unwrap();
+        assert_eq!((&*letters[0].code, letters[0].attempts), ("DAY_RETIRED", 2));
+        exact(&site).await;
+    }
+}
+
+/// A compensation comes in when its day is about to be retired, and when it is put back, nobody may be about to.
+#[tokio::test]
+async fn a_compensation_that_comes_in_keeps_its_day() {
+    for with_partitions in [false, true] {
+        let (site, _, today) = old_site(Kind::Postgres).await;
+        pay(&site, today).await;
+        let mut ledger = site.open().await;
+        if with_partitions {
+            ledger.maintain_days(&KEEP).await.unwrap();
+        }
+        let held = acquire_compensations(&mut ledger, 0).await;
+        let at_us = on(today - 50, 0, 100).at_us;
+        let other = CompensationEvent {
+            timestamps_us: vec![at_us],
+            occurred_at_us: at_us,
+            window: "1h".into(),
+            ..event(0, 100)
+        };
+        let plan = intake(&held, &[other]);
+        let table =
+            if with_partitions { table(today - 50) } else { "ad_balance_histories_default".into() };
+        let mut blocker = site.pg().await;
+        let mut open = sqlx::Connection::begin(&mut blocker).await.unwrap();
+        let sql = format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE");
+        sqlx::Executor::execute(&mut *open, &*sql).await.unwrap();
+        let mut retiring = site.open().await;
+        let come_in = async {
+            site.somebody_waits().await;
+            ledger.apply(&plan).await.unwrap();
+            open.commit().await.unwrap();
+        };
+        let (report, ()) = tokio::join!(retiring.maintain_days(&RETIRE), come_in);
+        report.unwrap();
+        let of_the_day = format!(
+            "SELECT CAST(count(*) AS text) FROM ad_balance_histories WHERE budget_day = '{}'",
+            Day(today - 50)
+        );
+        assert_eq!(site.rows(&of_the_day).await, ["4"]);
+        exact(&site).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_retires_days_while_letters_are_replayed() {
+    let settings = HistorySettings { days_back: 0, ..RETIRE };
+    let (site, _) = refused_site(Kind::Postgres, &settings).await;
+    let (mut ledger, mut retiring) = (site.open().await, site.open().await);
+    let mut held = acquire(&mut retiring, 1).await;
+    let old = on(today(&mut retiring).await - 50, 1, 100);
+    charge(&mut retiring, &mut held, vec![old]).await;
+    let letters = [ledger.unpublished_dead_letters(1).await.unwrap().remove(0).key()];
+    let keys = ReplayKeys { generation: 1, letters: &letters, advertisers: &[], days: &[] };
+    ledger.lock_letters(keys).await.unwrap();
+    let report = retiring.maintain_days(&settings).await.unwrap();
+    assert_eq!((report.retired_rows, report.is_complete), (0, false));
+    ledger.rollback().await.unwrap();
+    assert_eq!(retiring.maintain_days(&settings).await.unwrap().retired_rows, 1);
+
+    // Whoever puts letters back waits for the turn of whoever retires days.
+    let mut other = site.pg().await;
+    let mut open = sqlx::Connection::begin(&mut other).await.unwrap();
+    let turn = "SELECT pg_advisory_xact_lock(7205759403792793601)";
+    sqlx::Executor::execute(&mut *open, turn).await.unwrap();
+    let end = async {
+        site.somebody_waits().await;
+        open.rollback().await.unwrap();
+    };
+    let (back, ()) = tokio::join!(ledger.put_back(&letters, "all", "why"), end);
+    assert_eq!(back.unwrap(), letters);
 }
 
 /// Charges on many days until it is told to stop, as the host does: what was not written is tried again.

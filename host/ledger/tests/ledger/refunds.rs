@@ -1,15 +1,18 @@
 //! Compensations are stored once, settled once and by one host, and the money adds up.
 
 use sqlx::{Connection, Executor};
+use tollgate_domain::book::DayKey;
 use tollgate_domain::compensation::CompensationEvent;
+use tollgate_domain::day::Day;
 use tollgate_domain::money::Micros;
 use tollgate_ledger::{
     CompensationDepth, Ledger, LedgerError, LetterFilter, StoredDeadLetter, WaitingCompensation,
 };
 
+use crate::support::plans::{DAY, TestClick, click};
 use crate::support::refunds::{
-    COMPENSATIONS, LATER, acquire_compensations, day_of, event, intake, paid, pay_all, rejected,
-    row, store, waits,
+    COMPENSATIONS, LATER, acquire_compensations, charge, day_of, event, intake, paid, pay_all,
+    refused, rejected, row, store, waits,
 };
 use crate::support::{Kind, Site, part};
 
@@ -24,6 +27,8 @@ crate::on_both!(
     a_charge_is_refunded_once,
     what_is_refused_is_a_dead_letter,
     an_unusable_campaign_holds_up_nobody_else,
+    what_was_charged_to_another_is_not_given_back,
+    a_refund_across_midnight_counts_to_the_day_of_most_duplicates,
 );
 
 const STATES: &str =
@@ -356,6 +361,65 @@ async fn an_unusable_campaign_holds_up_nobody_else(kind: Kind) {
         ledger.apply_refund(&waits(one, 1), LATER).await.unwrap();
     }
     assert_eq!(pay_all(&mut ledger).await.unwrap(), 1);
+    audited(&site).await;
+}
+
+async fn what_was_charged_to_another_is_not_given_back(kind: Kind) {
+    let site = Site::with_duplicates(kind).await;
+    let mut ledger = site.open().await;
+    let moved =
+        "UPDATE campaigns SET advertiser_id = 'advertiser_1' WHERE campaign_id = 'campaign_0'";
+    site.sql(moved).await;
+    let event = CompensationEvent { advertiser: "advertiser_1".into(), ..Site::duplicate(0) };
+    store(&mut ledger, 0, &[event, Site::duplicate(1)]).await;
+    let waiting = ledger.waiting_compensations(10).await.unwrap();
+    let one = waiting.iter().find(|one| one.row.event.campaign == "campaign_0").unwrap();
+    let facts = ledger.lock_refund(one, &day_of(one), 1).await.unwrap().unwrap();
+    assert_eq!((facts.charges.len(), facts.charged_to.as_deref()), (0, Some("advertiser_0")));
+    let plan = refused(one, &facts);
+    assert_eq!((plan.state, &*plan.reason), ("REJECTED", "ADVERTISER_MISMATCH"));
+    ledger.apply_refund(&plan, LATER).await.unwrap();
+    // The other one's clicks are its advertiser's.
+    let waiting = only(&mut ledger).await;
+    let facts = ledger.lock_refund(&waiting, &day_of(&waiting), 1).await.unwrap().unwrap();
+    assert_eq!((facts.charges.len(), facts.charged_to), (2, None));
+    ledger.rollback().await.unwrap();
+    assert_eq!(pay_all(&mut ledger).await.unwrap(), 1);
+    let sum =
+        "SELECT CAST(sum(amount_micros) AS TEXT) FROM ad_balance_histories WHERE type = 'REFUND'";
+    assert_eq!(site.rows(sum).await, ["102"]);
+    audited(&site).await;
+}
+
+async fn a_refund_across_midnight_counts_to_the_day_of_most_duplicates(kind: Kind) {
+    let site = Site::with_duplicates(kind).await;
+    let mut ledger = site.open().await;
+    let first = click(0, 200);
+    let days = [DAY, DAY, DAY, Day(DAY.0 + 1)];
+    let clicks: Vec<_> = (0..)
+        .zip(days)
+        .map(|(at, day)| TestClick { day, at_us: first.at_us + at, ..first.clone() })
+        .collect();
+    let timestamps_us: Vec<_> = clicks.iter().map(|click| click.at_us).collect();
+    charge(&mut ledger, clicks).await;
+    let event = CompensationEvent {
+        duplicate_count: 4,
+        claimed: Micros(600),
+        timestamps_us,
+        ..event(0, 200)
+    };
+    store(&mut ledger, 0, &[event]).await;
+    let waiting = only(&mut ledger).await;
+    let last = DayKey { campaign: "campaign_0".into(), day: days[3] };
+    let facts = ledger.lock_refund(&waiting, &last, 1).await.unwrap().unwrap();
+    // With the clicks that every such site has.
+    assert_eq!((facts.day.day, facts.state.spent, facts.retired), (DAY, Micros(800), false));
+    ledger.apply_refund(&paid(&waiting, &facts), LATER).await.unwrap();
+    let spends =
+        "SELECT CAST(day AS TEXT) || ' ' || CAST(spent_micros AS TEXT) FROM campaign_daily_spend
+        WHERE campaign_id = 'campaign_0' ORDER BY day";
+    assert_eq!(site.rows(spends).await, ["2026-11-21 200", "2026-11-22 200"]);
+    assert_eq!(site.rows("SELECT CAST(count(*) AS TEXT) FROM refunded_charges").await, ["3"]);
     audited(&site).await;
 }
 

@@ -25,6 +25,7 @@ crate::on_both!(
     other_rules_replay_nothing,
     a_refused_compensation_waits_again,
     a_compensation_that_could_not_be_read_is_taken_in,
+    what_was_taken_in_since_it_was_listed_is_left_alone,
     replayed_letters_hide_no_new_ones,
     letters_are_found_and_dropped,
     only_its_holder_halts_a_partition,
@@ -287,6 +288,46 @@ async fn a_compensation_that_could_not_be_read_is_taken_in(kind: Kind) {
     );
     assert_eq!(site.rows(&sql).await, ["1 1"]);
     assert_eq!(pay_all(&mut ledger).await.unwrap(), 1);
+    audited(&site).await;
+}
+
+async fn what_was_taken_in_since_it_was_listed_is_left_alone(kind: Kind) {
+    let site = Site::with_duplicates(kind).await;
+    let mut ledger = site.open().await;
+    let mut held = acquire_compensations(&mut ledger, 1).await;
+    // A page of letters, none of which could be read.
+    let page = kill(&mut ledger, &mut held, 2).await;
+    let take_in = async |ledger: &mut Ledger, letters: &[Place]| {
+        let keys = ReplayKeys { generation: 1, letters, advertisers: &[], days: &[] };
+        let locked = ledger.lock_letters(keys).await.unwrap();
+        let open: Vec<_> =
+            letters.iter().filter(|key| locked.open.contains(key)).cloned().collect();
+        let of = |key: &Place| {
+            let event = Site::duplicate(key.offset as usize);
+            CompensationRow { offset: key.offset, ..row(&held, 0, event) }
+        };
+        let compensations = open.iter().map(of).collect();
+        let plan = Plan { compensations, ..intake(&held, &[]) };
+        let replay = Replay { letters: &open, plan: &plan, meant: "some", note: "why" };
+        ledger.apply_replay(&replay).await.unwrap();
+        open
+    };
+    // Another replay takes the first one in, and it is refused: its letter is open once more.
+    let mut other = site.open().await;
+    assert_eq!(take_in(&mut other, &page[..1]).await, page[..1]);
+    let waiting = other.waiting_compensations(1).await.unwrap().remove(0);
+    other.apply_refund(&rejected(&waiting, 1), LATER).await.unwrap();
+    assert_eq!(other.open_dead_letters(&page).await.unwrap().len(), 2);
+    assert_eq!(take_in(&mut ledger, &page).await, page[1..]);
+    let sql = format!(
+        "SELECT CAST(charged AS TEXT) || ' ' || CAST(dead AS TEXT) FROM consumer_progress
+         WHERE topic = '{COMPENSATIONS}' AND kafka_partition = 1"
+    );
+    assert_eq!(site.rows(&sql).await, ["2 0"]);
+    audited(&site).await;
+    // As a refusal it can be tried again.
+    assert_eq!(ledger.put_back(&page, "some", "why").await.unwrap(), page[..1]);
+    assert_eq!(pay_all(&mut ledger).await.unwrap(), 2);
     audited(&site).await;
 }
 

@@ -123,7 +123,7 @@ fn nothing_is_given_back_twice() {
     check(
         &three,
         &[untimed.clone(), honest],
-        &[(Refunded, 200, true, &[]), (Refunded, 100, true, &[1, 2])],
+        &[(Refunded, 200, true, &[]), (Refunded, 100, true, &[1])],
     );
     let later = Compensation { found_at_us: NOON_US + 1, ..untimed.clone() };
     let last = Compensation { found_at_us: NOON_US + 2, ..untimed.clone() };
@@ -212,17 +212,33 @@ fn who_must_not_be_paid_is_not() {
 }
 
 #[test]
-fn a_refund_belongs_to_the_day_of_its_last_click() {
+fn a_refund_belongs_to_the_day_of_most_duplicates() {
     // Midnight in Seoul is twelve hours after noon.
     let midnight = 12 * 3_600;
-    let clicks = [0, 1, midnight, midnight + 1];
-    let days = |claims: &[Compensation]| judge(&clicks, claims).by_day;
+    let clicks = [0, 1, midnight - 1, midnight, midnight + 1];
     let campaign = &table()[0].id;
-    let day = |text: &str, refund| ((campaign.clone(), text.to_owned()), refund);
-    let yesterday = days(&[claim(&[0, 1], 2, 100)]);
-    assert_eq!(yesterday, BTreeMap::from([day("2026-11-21", 100)]));
-    let across = days(&[claim(&[1, midnight], 2, 100)]);
-    assert_eq!(across, BTreeMap::from([day("2026-11-22", 100)]));
+    let check_days = |claims: &[Compensation], expected: &[(&str, i64)]| {
+        let days =
+            expected.iter().map(|(day, refund)| ((campaign.clone(), (*day).to_owned()), *refund));
+        assert_eq!(judge(&clicks, claims).by_day, days.collect(), "{claims:#?}");
+    };
+    let (today, tomorrow) = ("2026-11-21", "2026-11-22");
+    check_days(&[claim(&[0, 1], 2, 100)], &[(today, 100)]);
+    check_days(&[claim(&[1, midnight], 2, 100)], &[(tomorrow, 100)]);
+    check_days(&[claim(&[0, 1, midnight - 1, midnight], 4, 300)], &[(today, 300)]);
+    check_days(&[claim(&[0, 1, midnight], 3, 200)], &[(tomorrow, 200)]);
+    // What is paid back already does not count.
+    let grown = [claim(&[0, 1, midnight - 1], 3, 200), claim(&clicks[..4], 4, 300)];
+    check_days(&grown, &[(today, 200), (tomorrow, 100)]);
+    // Nobody knows of which day clicks are that the ledger does not have.
+    check_days(&[claim(&[2, midnight + 2], 2, 100)], &[(tomorrow, 100)]);
+    // A day that cannot pay for all of them gives what it has, and the others stay open.
+    let untimed = Compensation { found_at_us: NOON_US, ..claim(&[], 2, 200) };
+    let claims = [untimed, claim(&clicks[..4], 4, 300), claim(&[0, 1, midnight - 1], 3, 200)];
+    check_days(&claims, &[(today, 300)]);
+    let refunds = judge(&clicks, &claims);
+    let given_back: Vec<i64> = refunds.given_back.keys().map(|(_, offset)| *offset).collect();
+    assert_eq!(given_back, [1]);
 }
 
 #[test]

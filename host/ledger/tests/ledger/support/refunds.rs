@@ -6,10 +6,12 @@ use std::time::Duration;
 use tollgate_domain::book::{DayKey, DayState};
 use tollgate_domain::compensation::{CompensationEvent, CompensationRow};
 use tollgate_domain::dead::{Code, DeadLetter, Rejection, Stage};
+use tollgate_domain::facts::{Decisions, RefundColumns};
 use tollgate_domain::money::Micros;
 use tollgate_domain::notice::HappeningKind;
 use tollgate_domain::plan::{Advance, BalanceMove, DayMove, OutboxMessage, Plan};
-use tollgate_domain::refund::{RefundFacts, RefundPlan};
+use tollgate_domain::refund::{self, RefundFacts, RefundLimits, RefundPlan, RefundRule};
+use tollgate_domain::rule::{Description, RuleError};
 use tollgate_ledger::{Acquisition, Ledger, LedgerError, WaitingCompensation};
 
 use super::plans::{Batch, DAY, Held, TestClick, click};
@@ -170,6 +172,25 @@ pub(crate) fn rejected(waiting: &WaitingCompensation, generation: u64) -> Refund
         dead: Some(dead),
         ..waits(waiting, generation)
     }
+}
+
+/// A rule that nobody may ask.
+struct Unasked;
+
+impl RefundRule for Unasked {
+    fn description(&self) -> &Description {
+        panic!("the rule is asked")
+    }
+
+    fn decide(&mut self, facts: &RefundColumns) -> Result<Decisions, RuleError> {
+        panic!("the rule is asked: {facts:?}")
+    }
+}
+
+/// What the host refuses without asking a rule, once the ledger is taken to have all clicks.
+pub(crate) fn refused(waiting: &WaitingCompensation, facts: &RefundFacts) -> RefundPlan {
+    let limits = RefundLimits { settle_us: 0, expire_us: i64::MAX };
+    refund::decide(waiting.id, &waiting.row, facts, &limits, &mut Unasked).unwrap()
 }
 
 /// Settles whatever is due by paying it; gives how many this host has settled.
