@@ -1,7 +1,8 @@
 -- conversion-events and clicks of ad-events -> conversion_attribution, one row per order and type of conversion.
 SET 'pipeline.name' = 'tollgate-attribution';
 SET 'execution.checkpointing.dir' = '${CHECKPOINT_DIR}/attribution';
--- An order that nothing has happened to for so long can no longer find a click.
+-- An order that nothing has happened to for so long can no longer find a click. When it comes again even later, it looks
+-- new here; the table keeps what it has (attribution_table.sql).
 SET 'table.exec.state.ttl' = '${ATTRIBUTION_STATE_TTL_H} h';
 
 CREATE TEMPORARY TABLE attributions (

@@ -38,23 +38,26 @@ CREATE TEMPORARY TABLE compensation_events (
 CREATE TEMPORARY VIEW charged_clicks AS
 SELECT
   advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts,
-  COALESCE(actual_price, bid_price, 0) AS price,
+  COALESCE(actual_price, bid_price) AS price,
   CAST(occurred_at AS STRING) || LPAD(CAST(`partition` AS STRING), 5, '0') || LPAD(CAST(`offset` AS STRING), 19, '0') AS place
 FROM ad_events /*+ OPTIONS('properties.group.id' = '${DUPLICATES_GROUP}') */
 WHERE event_type = 'CLICK' AND occurred_at IS NOT NULL
   AND advertiser_id <> '' AND campaign_id <> '' AND ad_id <> '' AND device_id <> '';
 
 -- Of each click the first one of its device on its ad within the time before it: itself, when it is wanted. The range slides
--- with each click, so there is no edge that a duplicate could fall over.
+-- with each click, so there is no edge that a duplicate could fall over. A click that names no price is worth the greatest
+-- one among them.
 CREATE TEMPORARY VIEW repeats AS
-SELECT *, MIN(place || `timestamp`) OVER (
+SELECT *, MIN(place || `timestamp`) OVER range_before AS first_place, MAX(price) OVER range_before AS greatest_price
+FROM charged_clicks
+WINDOW range_before AS (
   PARTITION BY advertiser_id, campaign_id, ad_id, device_id ORDER BY ts
   RANGE BETWEEN INTERVAL '${DUPLICATE_RANGE}' HOUR TO SECOND(3) PRECEDING AND CURRENT ROW
-) AS first_place
-FROM charged_clicks;
+);
 
 CREATE TEMPORARY VIEW duplicates AS
-SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, price, place, SUBSTRING(place, 1, 26) AS instant, first_place
+SELECT advertiser_id, campaign_id, ad_id, device_id, `timestamp`, ts, COALESCE(price, greatest_price) AS price, place,
+  SUBSTRING(place, 1, 26) AS instant, first_place
 FROM repeats
 WHERE place || `timestamp` > first_place;
 
@@ -80,13 +83,14 @@ WHERE nth <= 1000000;
 -- The host reads ${DUPLICATES_PER_EVENT_MAX} duplicates and their first click in one event; who clicks more in a window makes more events.
 -- An instant is whole in one of them, the one in which it begins: the host knows an event again by its timestamps, and
 -- could not tell two events about one instant from one that came twice. So the last instant of an event may have more
--- duplicates than there is room to name; the event counts and sums them all the same.
+-- duplicates than there is room to name; the event counts and sums them all the same. Duplicates that still have no price
+-- are worth the greatest one of the event. An event in which nobody names a price claims 0, which says so.
 INSERT INTO compensation_events
 SELECT
   DATE_FORMAT(window_end, 'yyyy-MM-dd''T''HH:mm:ss''Z'''),
   advertiser_id, campaign_id, ad_id, device_id,
   COUNT(*) + 1,
-  SUM(price),
+  CAST(COALESCE(SUM(price), 0) + (COUNT(*) - COUNT(price)) * COALESCE(MAX(price), 0) AS DECIMAL(38, 6)),
   ARRAY_CONCAT(
     ARRAY[SUBSTRING(MIN(first_place), 51)],
     ARRAY_AGG(`timestamp`) FILTER (

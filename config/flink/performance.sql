@@ -20,7 +20,7 @@ CREATE TEMPORARY TABLE metrics (
   'password' = '${REDIS_PASSWORD}',
   'command' = 'HSET',
   'key' = '${METRICS_PREFIX}{campaign_id}',
-  -- What is computed again after a restart does not replace what is newer.
+  -- What is computed again after a restart does not replace what is newer, and lives no longer: `ttl` counts from there.
   'newest-by' = 'window_end',
   'ttl' = '${METRICS_TTL_S} s'
 );

@@ -10,6 +10,7 @@ CREATE TEMPORARY TABLE ranks (
   category STRING,
   bid_price DECIMAL(18, 6),
   version STRING,
+  is_unknown BOOLEAN,
   PRIMARY KEY (campaign_id) NOT ENFORCED
 ) WITH (
   'connector' = 'redis',
@@ -20,7 +21,10 @@ CREATE TEMPORARY TABLE ranks (
   'key' = '${RANKING_PREFIX}{placement}:{category}',
   'member' = '{campaign_id}',
   'places' = '${RANKING_PLACES}',
-  'score' = 'bid_price'
+  'score' = 'bid_price',
+  -- What is read again after a restart does not undo what is newer.
+  'newest-by' = 'version',
+  'leave-when' = 'is_unknown'
 );
 
 -- A clock, so that what lies in the future comes into force while no event comes.
@@ -83,11 +87,17 @@ SELECT
 FROM in_force
 GROUP BY campaign_id;
 
+CREATE TEMPORARY VIEW verdicts AS
+SELECT *,
+  COALESCE(status <> 'ACTIVE', FALSE) OR COALESCE(approval_status <> 'APPROVED', FALSE) AS is_hidden,
+  status IS NOT NULL AND approval_status IS NOT NULL AND placement IS NOT NULL AND category IS NOT NULL AND bid_price IS NOT NULL
+    AS is_whole
+FROM campaigns;
+
 -- Campaigns that are not shown are told, too, and the version makes a row of whatever is newer. So a job that goes on at a
--- checkpoint puts right what it had told after it, even when it now reads the partitions in another order.
+-- checkpoint puts right what it had told after it, even when it now reads the partitions in another order. A job that starts
+-- afresh may know only the last events of a campaign: unless these say that it is not shown, it stays where it is.
 INSERT INTO ranks
 SELECT
-  campaign_id, placement, category,
-  CASE WHEN status = 'ACTIVE' AND approval_status = 'APPROVED' AND placement IS NOT NULL AND category IS NOT NULL THEN bid_price END,
-  version
-FROM campaigns;
+  campaign_id, placement, category, CASE WHEN is_whole AND NOT is_hidden THEN bid_price END, version, NOT (is_whole OR is_hidden)
+FROM verdicts;

@@ -22,7 +22,8 @@ SET 'restart-strategy.exponential-delay.max-backoff' = '1 min';
 CREATE TEMPORARY SYSTEM FUNCTION EVENT_TIME AS 'tollgate.flink.EventTime';
 
 -- What all events have. An event whose time cannot be used gets the beginning of time, which moves no watermark, and no
--- statement reads it; unusable.sql says what became of it.
+-- statement reads it; unusable.sql says what became of it. An event that is ahead of its record moves the watermark no
+-- further than its record does, or whoever has the right time would be late.
 CREATE TEMPORARY TABLE events (
   `timestamp` STRING,
   `partition` INT METADATA VIRTUAL,
@@ -33,7 +34,7 @@ CREATE TEMPORARY TABLE events (
   ts AS COALESCE(
     CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
     TIMESTAMP '1970-01-01 00:00:00'),
-  WATERMARK FOR ts AS ts - INTERVAL '${OUT_OF_ORDER_S}' SECOND(3)
+  WATERMARK FOR ts AS LEAST(ts, CAST(record_at AS TIMESTAMP(3))) - INTERVAL '${OUT_OF_ORDER_S}' SECOND(3)
 ) WITH (
   'connector' = 'kafka',
   'properties.bootstrap.servers' = '${KAFKA_BROKERS}',
@@ -71,7 +72,8 @@ CREATE TEMPORARY TABLE conversion_events (
 ) WITH ('topic' = '${CONVERSION_EVENTS_TOPIC}') LIKE events;
 
 -- The time of a campaign event is when it comes into force, while the watermark goes by when events were written: so an
--- event that is written today about next week is not late next week, and moves nothing until then.
+-- event that is written today about next week is not late next week, and moves nothing until then. Here, too, the record
+-- bounds it.
 CREATE TEMPORARY TABLE campaign_events (
   event_type STRING,
   campaign_id STRING,
@@ -90,7 +92,9 @@ CREATE TEMPORARY TABLE campaign_events (
       CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
       TIMESTAMP '1970-01-01 00:00:00'),
     COALESCE(CAST(EVENT_TIME(effective_from) AS TIMESTAMP(3)), TIMESTAMP '1970-01-01 00:00:00')),
-  WATERMARK FOR in_force_at AS COALESCE(
-    CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
-    TIMESTAMP '1970-01-01 00:00:00') - INTERVAL '${OUT_OF_ORDER_S}' SECOND(3)
+  WATERMARK FOR in_force_at AS LEAST(
+    COALESCE(
+      CAST(EVENT_TIME(`timestamp`, record_at, ${EVENT_AGE_HOURS_MAX}, ${EVENT_AHEAD_SECONDS_MAX}) AS TIMESTAMP(3)),
+      TIMESTAMP '1970-01-01 00:00:00'),
+    CAST(record_at AS TIMESTAMP(3))) - INTERVAL '${OUT_OF_ORDER_S}' SECOND(3)
 ) WITH ('topic' = '${CAMPAIGN_EVENTS_TOPIC}') LIKE events (EXCLUDING ALL INCLUDING OPTIONS);

@@ -36,29 +36,45 @@ const NO_DUPLICATE_MATCHED: Reason = Reason::new(
     7,
     "NO_DUPLICATE_MATCHED",
     Source::None,
-    "No duplicate was found in the ledger, and `hold_to_matched` pays for no others.",
+    "No duplicate was found in the ledger, and neither `hold_to_matched` nor `pay_unpriced` pays for others.",
 );
 
-const PARAMS: &[Param] = &[Param::toggle("hold_to_matched", false).help(
-    "Whether to give back no more than the duplicates that were found in the ledger have cost.",
-)];
+const PAID_AS_MATCHED: Reason = Reason::new(
+    8,
+    "PAID_AS_MATCHED",
+    Source::None,
+    "Nothing was claimed, as when the clicks name no prices; what the duplicates in the ledger have cost is given back.",
+);
+
+const PARAMS: &[Param] = &[
+    Param::toggle("hold_to_matched", false).help(
+        "Whether to give back no more than the duplicates that were found in the ledger have cost.",
+    ),
+    Param::toggle("pay_unpriced", false).help(
+        "Whether a claim of 0 gives back what the duplicates that were found in the ledger have cost.",
+    ),
+];
 
 /// What an operator may set.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     pub hold_to_matched: bool,
+    pub pay_unpriced: bool,
 }
 
 impl Params {
     #[must_use]
     pub fn read(given: &Given) -> Self {
-        Self { hold_to_matched: given.toggle("hold_to_matched") }
+        Self {
+            hold_to_matched: given.toggle("hold_to_matched"),
+            pay_unpriced: given.toggle("pay_unpriced"),
+        }
     }
 }
 
 #[must_use]
 pub fn describe() -> Description {
-    Description::new("refund-as-claimed", "1.1.0")
+    Description::new("refund-as-claimed", "1.2.0")
         .needs(Needs::MATCHED_CHARGES)
         .params(PARAMS)
         .reasons(&[
@@ -69,6 +85,7 @@ pub fn describe() -> Description {
             CUT_TO_REFUNDABLE,
             ALREADY_REFUNDED,
             NO_DUPLICATE_MATCHED,
+            PAID_AS_MATCHED,
         ])
 }
 
@@ -76,35 +93,52 @@ pub fn describe() -> Description {
 #[must_use]
 pub fn decide(compensation: Compensation<'_>, params: &Params) -> Decision {
     let claimed = compensation.claimed_micros();
-    if claimed <= 0 {
+    let is_unpriced = claimed == 0 && params.pay_unpriced;
+    if claimed <= 0 && !is_unpriced {
         return Decision::reject(&NOTHING_CLAIMED);
     }
     if !compensation.clicks_are_complete() {
         return Decision::park(&CLICKS_MISSING);
     }
-    let mut most = compensation.refundable_micros();
-    if compensation.matched_count() > 0 {
-        let left = compensation.matched_left_micros();
-        if left <= 0 && compensation.matched_micros() > 0 {
-            return Decision::reject(&ALREADY_REFUNDED);
-        }
-        // What overlapping windows share is paid once.
-        most = most.min(left);
-    }
-    if most <= 0 {
-        return Decision::reject(&NOTHING_REFUNDABLE);
-    }
-    if params.hold_to_matched {
-        most = most.min(duplicates_micros(&compensation));
-        if most <= 0 {
+    let most = match limit(&compensation, params) {
+        Ok(most) => most,
+        Err(reason) => return Decision::reject(reason),
+    };
+    if is_unpriced {
+        let cost = most.min(duplicates_micros(&compensation));
+        if cost <= 0 {
             return Decision::reject(&NO_DUPLICATE_MATCHED);
         }
+        return Decision::approve(cost, &PAID_AS_MATCHED);
     }
     if claimed <= most {
         Decision::approve(claimed, &APPROVED)
     } else {
         Decision::approve(most, &CUT_TO_REFUNDABLE)
     }
+}
+
+/// The most that can be given back, above 0; or why nothing can.
+fn limit(compensation: &Compensation<'_>, params: &Params) -> Result<i64, &'static Reason> {
+    let mut most = compensation.refundable_micros();
+    if compensation.matched_count() > 0 {
+        let left = compensation.matched_left_micros();
+        if left <= 0 && compensation.matched_micros() > 0 {
+            return Err(&ALREADY_REFUNDED);
+        }
+        // What overlapping windows share is paid once.
+        most = most.min(left);
+    }
+    if most <= 0 {
+        return Err(&NOTHING_REFUNDABLE);
+    }
+    if params.hold_to_matched {
+        most = most.min(duplicates_micros(compensation));
+        if most <= 0 {
+            return Err(&NO_DUPLICATE_MATCHED);
+        }
+    }
+    Ok(most)
 }
 
 /// What the duplicates can have cost that were not given back: what is left of the matched charges; while nothing was

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use tollgate::channels::campaign_events::status_changed;
@@ -19,6 +20,7 @@ use tollgate_tests::generator::compensations::Compensation;
 use tollgate_tests::generator::market::{Market, Plan, Stream};
 use tollgate_tests::generator::poison::Poison;
 use tollgate_tests::generator::{Generator, Kind, Mix};
+use tollgate_tests::servers::flink::statements::Parameters;
 
 const BEGIN_US: i64 = 1_705_314_600_000_000; // 2024-01-15T10:30:00Z
 
@@ -332,6 +334,29 @@ fn clicks_are_taken_by_schema_and_decoder_alike() {
     check("extra", Some(r#"{"a":[1,2.5e-3,null]}"#), Both);
 }
 
+/// The table that Flink's `EVENT_TIME` is held to as well.
+#[test]
+fn times_are_read_as_flink_reads_them() {
+    let path = "../config/flink/extension/src/test/resources/instants.csv";
+    let table = fs::read_to_string(path).expect(path);
+    let lines = table.lines().filter(|line| !line.starts_with('#'));
+    let mut seen = 0;
+    for (text, expected) in lines.filter_map(|line| line.split_once('|')) {
+        let payload = json!({
+            "event_type": "CLICK", "timestamp": text, "device_id": "d", "campaign_id": "c", "advertiser_id": "a"
+        });
+        let (at_ms, limits) = (BEGIN_US / 1_000, DecodeLimits::default());
+        let payload = payload.to_string();
+        let found = event::decode(&payload, at_ms, &limits).ok().flatten();
+        let found = found.map(|click| click.occurred_at_us);
+        let utc =
+            |text: &str| format!("{text}Z").parse::<Timestamp>().expect(text).as_microsecond();
+        assert_eq!(found, (!expected.is_empty()).then(|| utc(expected)), "{text}");
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
+}
+
 #[test]
 fn compensations_are_taken_by_schema_and_decoder_alike() {
     let check = |member: &str, value: Option<&str>, expected: Taken| {
@@ -470,4 +495,23 @@ fn the_groups_are_those_of_the_configuration() {
     let config = Config::load(None).expect("the defaults");
     assert_eq!(group("chargeClicks"), config.kafka.group);
     assert_eq!(group("refundDuplicates"), config.compensation.group);
+    let parameters = Parameters::defaults().expect("the defaults");
+    for (parameter, operations) in [
+        ("RANKING_GROUP", &["rankCampaigns"][..]),
+        ("PERFORMANCE_GROUP", &["measurePerformance"]),
+        ("ATTRIBUTION_GROUP", &["attributeClicks", "attributeConversions"]),
+        ("DUPLICATES_GROUP", &["detectDuplicates"]),
+        (
+            "UNUSABLE_GROUP",
+            &["inspectCampaignEvents", "inspectAdEvents", "inspectConversionEvents"],
+        ),
+    ] {
+        for operation in operations {
+            assert_eq!(
+                group(operation),
+                parameters.get(parameter).expect(parameter),
+                "{operation}"
+            );
+        }
+    }
 }

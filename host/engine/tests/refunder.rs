@@ -98,6 +98,9 @@ fn the_shipped_rule_refunds_within_limits() {
         held,
     );
     check_shipped(&hold, |it| it.matched_count = vec![0], (0, 0, "NO_DUPLICATE_MATCHED"));
+    let unpriced = [("pay_unpriced", "true")];
+    check_shipped(&unpriced, |it| it.claimed_micros = vec![0], (1, 250, "PAID_AS_MATCHED"));
+    check_shipped(&unpriced, |_| {}, (1, 200, "APPROVED"));
 }
 
 /// What a rule finds in a column of the compensations: `load` reads it from the column's place.

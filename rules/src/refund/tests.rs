@@ -122,6 +122,27 @@ fn held_to_matches_only_duplicates_are_paid() {
 }
 
 #[test]
+fn a_claim_of_nothing_is_paid_as_matched_when_that_is_wanted() {
+    use Action::{Approve, Park, Reject};
+    let wanted = |hold| Params { pay_unpriced: true, ..params(hold) };
+    let check = |claim: Claim, expected| {
+        check_with(&wanted(false), &[claim], &[expected]);
+        check_with(&wanted(true), &[claim], &[expected]);
+    };
+    let unpriced = Claim { claimed: 0, ..HONEST };
+    check(unpriced, (Approve, 2, PAID_AS_MATCHED));
+    check(Claim { refundable: 1, ..unpriced }, (Approve, 1, PAID_AS_MATCHED));
+    check(Claim { matched: (3, 3, 2), ..unpriced }, (Approve, 1, PAID_AS_MATCHED));
+    check(Claim { matched: (3, 3, 3), ..unpriced }, (Reject, 0, ALREADY_REFUNDED));
+    check(Claim { refundable: 0, ..unpriced }, (Reject, 0, NOTHING_REFUNDABLE));
+    check(Claim { matched: (0, 0, 0), ..unpriced }, (Reject, 0, NO_DUPLICATE_MATCHED));
+    check(Claim { matched: (1, 1, 0), ..unpriced }, (Reject, 0, NO_DUPLICATE_MATCHED));
+    check(Claim { complete: false, ..unpriced }, (Park, 0, CLICKS_MISSING));
+    check(Claim { claimed: -1, ..HONEST }, (Reject, 0, NOTHING_CLAIMED));
+    check(Claim { claimed: 1, ..HONEST }, (Approve, 1, APPROVED));
+}
+
+#[test]
 fn what_one_takes_the_next_cannot() {
     use Action::{Approve, Reject};
     let claim = |claimed| Claim { claimed, matched: (0, 0, 0), ..HONEST };

@@ -138,7 +138,8 @@ fn close(system: &System, shape: &Shape, played: &Played) -> Result<Logs> {
             r#"{{"event_type":"IMPRESSION","timestamp":"{at}","device_id":"device_after","campaign_id":"campaign_after","advertiser_id":"advertiser_after","conversion_type":"SIGNUP"}}"#
         );
         for (partition, _) in watermarks(brokers, topic)? {
-            sender.send_to(partition, Some(event.as_bytes()), now_us())?;
+            // Time goes by records, too.
+            sender.send_to(partition, Some(event.as_bytes()), closer_us)?;
             *count += 1;
         }
         sender.flush()?;

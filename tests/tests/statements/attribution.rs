@@ -14,7 +14,15 @@ struct Case {
     expected: Vec<(&'static str, Option<(&'static str, i64)>)>,
 }
 
+/// An order that the statement has forgotten: it was attributed before, and comes again.
+const FORGOTTEN: &str = "forgotten|PURCHASE";
+
 pub(crate) fn feed(world: &mut World) {
+    world.sql(
+        "INSERT INTO conversion_attribution (conversion_key, conversion_type, device_id, converted_at, clicked_at, ad_id, campaign_id) \
+         VALUES ('forgotten|PURCHASE', 'PURCHASE', 'd', '2024-01-13T10:30:01', '2024-01-13T10:30:00', 'then', 'campaign_100'), \
+         ('earlier|PURCHASE', 'PURCHASE', 'd', '2024-01-17T10:30:01', '2024-01-17T10:30:00', 'then', 'campaign_100')",
+    );
     cases().into_iter().for_each(|case| feed_case(world, case));
     // Both come out of order, within what the watermark waits for.
     let at_ms = BASE_MS + MINUTE_MS;
@@ -58,6 +66,7 @@ pub(crate) fn check(world: &World) {
             check_row(world, key, expected);
         }
     }
+    check_row(world, FORGOTTEN, Some(("then", -2 * 24 * 60 * MINUTE_MS)));
     check_row(world, "early|PURCHASE", Some(("ad_001", MINUTE_MS - 5 * SECOND_MS)));
     check_row(world, "twice|PURCHASE", Some(("first", MINUTE_MS - 1)));
     let whole = json!({
@@ -133,6 +142,13 @@ fn cases() -> Vec<Case> {
             ],
             conversions: vec![(5_000, order("last"))],
             expected: vec![("last|PURCHASE", Some(("c", 2_000)))],
+        },
+        // What stands in the table about a later conversion gives way to the first one.
+        Case {
+            device: "touch_again",
+            clicks: vec![(0, click("now"))],
+            conversions: vec![(1_000, order("forgotten")), (1_000, order("earlier"))],
+            expected: vec![("earlier|PURCHASE", Some(("now", 0)))],
         },
         Case {
             device: "touch_tie",

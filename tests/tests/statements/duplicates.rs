@@ -18,6 +18,9 @@ struct Case {
 /// Clicks of a device in one window, more than fit into an event.
 const MANY: i64 = 250;
 
+/// Device and campaign of honest clicks beside events that are ahead of the time.
+const BESIDE: &str = "beside";
+
 /// Devices that click several times at an instant, more than fit into an event: clicks at each of the instants, which
 /// are 100 ms apart; and of each event the count, how many timestamps it names, and the last of them.
 type Crowd = (&'static str, fn() -> Vec<i64>, &'static [(i64, usize, &'static str)]);
@@ -113,6 +116,26 @@ fn check_crowds(world: &World) {
     }
 }
 
+/// Honest clicks, after events of all partitions that are ten minutes ahead of their records.
+pub(crate) fn feed_beside_events_ahead(world: &mut World) {
+    world.run_ahead(41);
+    for after_ms in [0, 1_000] {
+        world.ad_event(ad("CLICK", BESIDE, BESIDE, BASE_MS + 42 * MINUTE_MS + after_ms));
+    }
+    world.flush();
+}
+
+/// They are refunded and counted.
+pub(crate) fn check_beside_events_ahead(world: &World) {
+    let instants = ["2024-01-15T11:12:00Z", "2024-01-15T11:12:01Z"];
+    let mut repeat = compensation(BESIDE, &instants, 1200, "2024-01-15T11:15:00Z");
+    repeat["campaign_id"] = json!(BESIDE);
+    world.wait_for("clicks beside events ahead", vec![repeat], |world| of_device(world, BESIDE));
+    let metrics = "window_start 2024-01-15T11:10:00.000Z window_end 2024-01-15T11:15:00.000Z impressions 0 clicks 2 \
+                   conversions 0 ctr 0.000000 cvr 0.000000";
+    world.wait_for("metrics", metrics.to_owned(), |world| world.hash(&format!("metrics:{BESIDE}")));
+}
+
 /// Clicks that a cluster reads which is then killed; the windows are open.
 pub(crate) fn feed_half(world: &mut World) {
     for after_ms in [0, 1_000] {
@@ -184,6 +207,11 @@ pub(crate) fn compensation(device: &str, instants: &[&str], refund: i64, timesta
         "original_click_timestamps": instants, "detection_window": "5_MINUTES",
         "reason": "DUPLICATE_CLICK_DETECTED", "compensation_type": "BALANCE_REFUND"
     })
+}
+
+/// A click that names no price at all.
+fn unpriced() -> Value {
+    json!({"actual_price": null, "bid_price": null})
 }
 
 fn cases() -> Vec<Case> {
@@ -324,6 +352,60 @@ fn cases() -> Vec<Case> {
             vec![(
                 vec!["2024-01-15T10:30:00Z", "2024-01-15T10:30:01Z", "2024-01-15T10:30:02Z"],
                 32,
+                "2024-01-15T10:35:00Z",
+            )],
+        ),
+        // A click without a price is worth the greatest known one before it,
+        of(
+            "unpriced",
+            vec![
+                (0, json!({"actual_price": 700})),
+                (1_000, unpriced()),
+                (2_000, json!({"actual_price": 300})),
+                (3_000, unpriced()),
+            ],
+            vec![(
+                vec![
+                    "2024-01-15T10:30:00Z",
+                    "2024-01-15T10:30:01Z",
+                    "2024-01-15T10:30:02Z",
+                    "2024-01-15T10:30:03Z",
+                ],
+                1_700,
+                "2024-01-15T10:35:00Z",
+            )],
+        ),
+        // or of its window.
+        of(
+            "unpriced_at_first",
+            vec![
+                (0, unpriced()),
+                (1_000, unpriced()),
+                (2_000, json!({"bid_price": 500, "actual_price": null})),
+            ],
+            vec![(
+                vec!["2024-01-15T10:30:00Z", "2024-01-15T10:30:01Z", "2024-01-15T10:30:02Z"],
+                1_000,
+                "2024-01-15T10:35:00Z",
+            )],
+        ),
+        // Nobody knows a price, and the event says so.
+        of(
+            "unpriced_all",
+            vec![(0, unpriced()), (1_000, unpriced())],
+            vec![(vec!["2024-01-15T10:30:00Z", "2024-01-15T10:30:01Z"], 0, "2024-01-15T10:35:00Z")],
+        ),
+        // Texts that tollgate reads, although RFC 3339 does not have them.
+        of(
+            "nearly_rfc_3339",
+            vec![
+                (0, json!({"timestamp": "2024-01-15T10:30Z"})),
+                (1_000, json!({"timestamp": "20240115T193001,5+0900"})),
+                (60_000, json!({"timestamp": "2024-01-15T10:30:60Z"})),
+            ],
+            vec![(
+                vec!["2024-01-15T10:30Z", "20240115T193001,5+0900", "2024-01-15T10:30:60Z"],
+                2400,
                 "2024-01-15T10:35:00Z",
             )],
         ),

@@ -29,6 +29,9 @@ fn statements_give_what_the_tables_say() {
     ranking::late_events_win_only_when_they_are_newer(&mut world);
     ranking::changes_wait_while_redis_is_away(&mut world);
 
+    // Whoever is ahead of the time makes nobody late.
+    duplicates::feed_beside_events_ahead(&mut world);
+
     // Clicks and conversions that a killed cluster has read and not finished are finished by the next one, once.
     attribution::feed_half(&mut world);
     duplicates::feed_half(&mut world);
@@ -40,9 +43,11 @@ fn statements_give_what_the_tables_say() {
     ranking::feed_behind(&world);
     world.flink.restart().unwrap();
     world.submit();
+    world.run_ahead_with_campaigns();
     world.let_time_pass_until(60);
     attribution::check_halves(&world);
     duplicates::check_halves(&world);
+    duplicates::check_beside_events_ahead(&world);
     ranking::check_ahead(&world);
 
     ranking::events_of_tomorrow_wait(&world);

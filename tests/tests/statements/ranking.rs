@@ -11,7 +11,28 @@ struct Case {
     expected: Vec<(&'static str, &'static str)>,
 }
 
+/// What an earlier job has told of campaigns whose beginnings are no longer in the topic: where they are, and up to when it
+/// knew them, in seconds after the base.
+const KNOWN: [(&str, i64); 6] = [
+    ("known_resumed", 3),
+    ("known_moving", 0),
+    ("known_paused", 0),
+    ("known_rejected", 0),
+    ("known_whole", 0),
+    ("known_quiet", 9),
+];
+
+fn feed_known(world: &World) {
+    for (id, at_s) in KNOWN {
+        let at = instant(BASE_MS + at_s * 1_000).replace('T', " ");
+        let place = format!("{}.000000\nrtb:HOME:known", at.trim_end_matches('Z'));
+        world.redis.command(&["ZADD", "rtb:HOME:known", "15", id]).unwrap();
+        world.redis.command(&["HSET", "rtb-places", id, &place]).unwrap();
+    }
+}
+
 pub(crate) fn feed(world: &mut World) {
+    feed_known(world);
     for case in cases() {
         case.events.iter().for_each(|event| world.campaign_event(event));
     }
@@ -153,6 +174,30 @@ fn cases() -> Vec<Case> {
                 with(campaign("bid_5", "bids", 0, 4), json!({"bid_price": "much"})),
             ],
             vec![("HOME:bids", "bid_2 2000.5 bid_1 1500 bid_3 900 bid_4 700")],
+        ),
+        // Of campaigns that were told before only the last events are left.
+        case(
+            vec![
+                status("known_resumed", "PAUSED", 1),
+                status("known_resumed", "ACTIVE", 2),
+                // Too little to say where it is now.
+                json!({
+                    "event_type": "CAMPAIGN_UPDATED", "timestamp": "2024-01-15T10:31:00Z",
+                    "campaign_id": "known_moving", "placement": "HOME", "category": "known_elsewhere"
+                }),
+                status("known_paused", "PAUSED", 1),
+                json!({
+                    "event_type": "CAMPAIGN_UPDATED", "timestamp": "2024-01-15T10:31:00Z",
+                    "campaign_id": "known_rejected", "approval_status": "REJECTED"
+                }),
+                campaign("known_whole", "known", 99, 1),
+                // Older than what was told.
+                campaign("known_quiet", "known", 99, 8),
+            ],
+            vec![
+                ("HOME:known", "known_whole 99 known_resumed 15 known_quiet 15 known_moving 15"),
+                ("HOME:known_elsewhere", ""),
+            ],
         ),
         case(
             vec![with(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, Row};
+use tollgate_tests::harness::now_us;
 use tollgate_tests::harness::topic::Sender;
 use tollgate_tests::servers::Servers;
 use tollgate_tests::servers::flink::statements::{Parameters, Statement, attribution_table};
@@ -19,6 +20,8 @@ use tollgate_tests::wait::wait_until;
 /// 2024-01-15T10:30:00Z, at which the customer's examples begin.
 pub(crate) const BASE_MS: i64 = 1_705_314_600_000;
 pub(crate) const MINUTE_MS: i64 = 60_000;
+/// How far ahead of its record an event may be.
+const AHEAD_MS_MAX: i64 = 10 * MINUTE_MS;
 
 /// Topics of this run: their names, so that the servers of the suite can be shared, and partitions.
 const CAMPAIGNS: (&str, i32) = ("statements-campaign-events", 4);
@@ -46,6 +49,8 @@ pub(crate) struct World {
     conversions: Sender,
     /// Events with the times at which they are due.
     waiting: Vec<(i64, Topic, Value)>,
+    /// How long figures live after their windows: those of the base for about an hour from now on.
+    pub(crate) metrics_ttl_ms: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +71,8 @@ impl World {
             create_topic(&brokers, name, partitions, RETENTION_DAYS).unwrap();
         }
         let database_url = create_database(&servers.postgres_url, "suite_statements").unwrap();
+        let since_base_s = (now_us() / 1_000 - BASE_MS) / 1_000;
+        let metrics_ttl_s = since_base_s + 3_600;
         let parameters = Parameters::of_servers(&brokers, &redis.url(), &database_url)
             .unwrap()
             .with("CAMPAIGN_EVENTS_TOPIC", CAMPAIGNS.0)
@@ -74,6 +81,7 @@ impl World {
             .and_then(|all| all.with("COMPENSATION_EVENTS_TOPIC", COMPENSATIONS))
             .and_then(|all| all.with("SCAN_PARALLELISM", "2"))
             .and_then(|all| all.with("CHECKPOINT_INTERVAL_MS", "500"))
+            .and_then(|all| all.with("METRICS_TTL_S", metrics_ttl_s.to_string()))
             .unwrap();
         let sender = |(name, _)| Sender::new(&brokers, name).unwrap();
         let flink = Flink::start(Size::default(), parameters).unwrap();
@@ -88,6 +96,7 @@ impl World {
             ads,
             conversions,
             waiting: Vec::new(),
+            metrics_ttl_ms: metrics_ttl_s * 1_000,
         };
         world.sql(&attribution_table().unwrap());
         world
@@ -164,13 +173,39 @@ impl World {
         // What is read after the time has passed in another partition would be late.
         self.wait_read();
         let at_ms = BASE_MS + minutes * MINUTE_MS;
+        self.send_everywhere(at_ms, at_ms);
+    }
+
+    /// Sends clicks and conversions that are as far ahead of their records as they may be, into every partition that has
+    /// any, and waits until the statements have read them.
+    pub(crate) fn run_ahead(&self, minutes: i64) {
+        let record_at_ms = BASE_MS + minutes * MINUTE_MS;
+        self.send_everywhere(record_at_ms, record_at_ms + AHEAD_MS_MAX);
+        self.wait_read();
+    }
+
+    /// As `run_ahead` for campaign events, of today and about a campaign that nobody knows.
+    pub(crate) fn run_ahead_with_campaigns(&self) {
+        let record_at_ms = now_us() / 1_000;
+        let event = json!({
+            "event_type": "CAMPAIGN_STATUS_CHANGED", "timestamp": instant(record_at_ms + AHEAD_MS_MAX),
+            "campaign_id": "campaign_clock", "advertiser_id": "advertiser_50", "status": "ACTIVE"
+        });
+        for partition in 0..CAMPAIGNS.1 {
+            send_at(&self.campaigns, partition, &event, record_at_ms);
+        }
+        self.wait_sent();
+        self.wait_read();
+    }
+
+    fn send_everywhere(&self, record_at_ms: i64, at_ms: i64) {
         for partition in 0..ADS.1 - 1 {
             let event = ad("IMPRESSION", "campaign_clock", "device_clock", at_ms);
-            send(&self.ads, partition, &event);
+            send_at(&self.ads, partition, &event, record_at_ms);
         }
         for partition in 0..CONVERSIONS.1 {
             let event = conversion("PURCHASE", "device_clock", at_ms);
-            send(&self.conversions, partition, &event);
+            send_at(&self.conversions, partition, &event, record_at_ms);
         }
         self.wait_sent();
     }
@@ -255,7 +290,7 @@ impl World {
         self.redis.command(&["EVAL", script, "1", key]).unwrap().unwrap()
     }
 
-    fn sql(&self, statement: &str) {
+    pub(crate) fn sql(&self, statement: &str) {
         runtime().block_on(async {
             let mut connection = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
             connection.execute(statement).await.unwrap();
@@ -312,8 +347,12 @@ fn at_ms(event: &Value) -> i64 {
 
 fn send(sender: &Sender, partition: i32, event: &Value) {
     // The record is as old as the event, where that can be read.
-    let at_us = at_ms(event) * 1_000;
-    sender.send_to(partition, Some(event.to_string().as_bytes()), at_us).unwrap();
+    send_at(sender, partition, event, at_ms(event));
+}
+
+fn send_at(sender: &Sender, partition: i32, event: &Value, record_at_ms: i64) {
+    let payload = event.to_string();
+    sender.send_to(partition, Some(payload.as_bytes()), record_at_ms * 1_000).unwrap();
 }
 
 fn partition(key: &str, partitions: i32) -> i32 {

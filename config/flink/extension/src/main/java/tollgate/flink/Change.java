@@ -9,23 +9,21 @@ sealed interface Change {
 
     Target target();
 
+    /** The value of {@code newest-by}, as a text that sorts; NULL when the table has none, and of deletions. */
+    String version();
+
     /** Which of two changes of one target is carried out: the later one, unless it is about an older version. */
     static Change later(Change first, Change second) {
-        if (first instanceof Hash one && second instanceof Hash other && one.version() != null && other.version() != null) {
-            return one.version().compareTo(other.version()) > 0 ? first : second;
-        }
-        return second;
+        boolean areCompared = first.version() != null && second.version() != null;
+        return areCompared && first.version().compareTo(second.version()) > 0 ? first : second;
     }
 
     /**
      * ZADD to the set {@code key}, after a ZREM from the one where the member was; only the latter when there is no score.
      * The target is the member's field in the hash that remembers where it is.
      */
-    record Member(Target target, String key, String score) implements Change {}
+    record Member(Target target, String key, String score, String version) implements Change {}
 
-    /**
-     * HSET and PEXPIRE, or DEL when there are no fields. {@code version} is the value of {@code newest-by}; NULL when the
-     * table has none.
-     */
+    /** HSET and its expiry, or DEL when there are no fields. */
     record Hash(Target target, Map<String, String> fields, String version) implements Change {}
 }

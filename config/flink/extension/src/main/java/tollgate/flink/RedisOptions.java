@@ -34,12 +34,16 @@ final class RedisOptions {
     static final ConfigOption<String> SCORE =
             ConfigOptions.key("score").stringType().noDefaultValue()
                     .withDescription("ZADD: the column with the score, a number; NULL takes the member out.");
+    static final ConfigOption<String> LEAVE_WHEN =
+            ConfigOptions.key("leave-when").stringType().noDefaultValue()
+                    .withDescription("ZADD: a column of truth values; TRUE leaves the member where it is, in a set or in none.");
     static final ConfigOption<String> NEWEST_BY =
             ConfigOptions.key("newest-by").stringType().noDefaultValue()
-                    .withDescription("HSET: a hash whose field of this column is greater is left as it is.");
+                    .withDescription("The column that orders the rows of a key; a row that is older than what was written changes nothing.");
     static final ConfigOption<Duration> TTL =
             ConfigOptions.key("ttl").durationType().noDefaultValue()
-                    .withDescription("HSET: how long a hash lives after it was written; for ever by default.");
+                    .withDescription("HSET: how long a hash lives after the time of 'newest-by', or after it was written when there is "
+                            + "none; for ever by default.");
     static final ConfigOption<Integer> BATCH_ROWS =
             ConfigOptions.key("sink.batch.rows").intType().defaultValue(500)
                     .withDescription("Changes that are sent together at most.");

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ReadableConfig;
 import org.apache.flink.table.api.ValidationException;
@@ -15,6 +16,7 @@ import org.apache.flink.table.factories.DynamicTableSinkFactory;
 import org.apache.flink.table.factories.FactoryUtil;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.LogicalTypeFamily;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
 
 /** Tables {@code 'connector' = 'redis'}: rows become places in sorted sets (ZADD) or hashes (HSET). */
 public final class RedisTableFactory implements DynamicTableSinkFactory {
@@ -32,7 +34,7 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
     public Set<ConfigOption<?>> optionalOptions() {
         return Set.of(
                 RedisOptions.USERNAME, RedisOptions.PASSWORD, RedisOptions.MEMBER, RedisOptions.PLACES, RedisOptions.SCORE,
-                RedisOptions.NEWEST_BY, RedisOptions.TTL, RedisOptions.BATCH_ROWS, RedisOptions.BATCH_INTERVAL, RedisOptions.RETRIES,
+                RedisOptions.LEAVE_WHEN, RedisOptions.NEWEST_BY, RedisOptions.TTL, RedisOptions.BATCH_ROWS, RedisOptions.BATCH_INTERVAL, RedisOptions.RETRIES,
                 RedisOptions.BACKOFF, RedisOptions.TIMEOUT, FactoryUtil.SINK_PARALLELISM);
     }
 
@@ -60,7 +62,7 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
         String command = options.get(RedisOptions.COMMAND).toUpperCase(Locale.ROOT);
         switch (command) {
             case "ZADD" -> {
-                refuse(options, command, RedisOptions.NEWEST_BY, RedisOptions.TTL);
+                refuse(options, command, RedisOptions.TTL);
                 Template key = Template.parse(RedisOptions.KEY.key(), keyText, names);
                 Template member = keyTemplate(RedisOptions.MEMBER, required(options, command, RedisOptions.MEMBER), names, primary);
                 String places = required(options, command, RedisOptions.PLACES);
@@ -69,12 +71,18 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
                     throw new ValidationException("'score' is the column '" + names.get(score) + "' of type " + types.get(score)
                             + "; a score is a number");
                 }
-                return RowMapper.ofMembers(names, types, key, member, places, score);
+                int leave = optional(RedisOptions.LEAVE_WHEN, options, names);
+                check(RedisOptions.LEAVE_WHEN, leave, names, types, "BOOLEAN", type -> type.is(LogicalTypeRoot.BOOLEAN));
+                int version = optional(RedisOptions.NEWEST_BY, options, names);
+                check(RedisOptions.NEWEST_BY, version, names, types, "a timestamp or a text", RedisTableFactory::sorts);
+                return RowMapper.ofMembers(names, types, key, member, places, new RowMapper.Columns(score, leave, version));
             }
             case "HSET" -> {
-                refuse(options, command, RedisOptions.MEMBER, RedisOptions.PLACES, RedisOptions.SCORE);
+                refuse(options, command, RedisOptions.MEMBER, RedisOptions.PLACES, RedisOptions.SCORE, RedisOptions.LEAVE_WHEN);
                 Template key = keyTemplate(RedisOptions.KEY, keyText, names, primary);
-                int version = options.getOptional(RedisOptions.NEWEST_BY).map(name -> version(name, names, types)).orElse(-1);
+                int version = optional(RedisOptions.NEWEST_BY, options, names);
+                // Hashes expire by it.
+                check(RedisOptions.NEWEST_BY, version, names, types, "a timestamp", type -> type.is(LogicalTypeFamily.TIMESTAMP));
                 return RowMapper.ofHashes(names, types, key, version);
             }
             default -> throw new ValidationException("'command' is '" + command + "'; there are ZADD and HSET");
@@ -96,12 +104,21 @@ public final class RedisTableFactory implements DynamicTableSinkFactory {
         return template;
     }
 
-    private static int version(String name, List<String> names, List<LogicalType> types) {
-        int column = column(RedisOptions.NEWEST_BY, name, names);
-        if (!types.get(column).is(LogicalTypeFamily.TIMESTAMP)) {
-            throw new ValidationException("'newest-by' is the column '" + name + "' of type " + types.get(column) + "; it has to be a timestamp");
+    private static boolean sorts(LogicalType type) {
+        return type.is(LogicalTypeFamily.TIMESTAMP) || type.is(LogicalTypeFamily.CHARACTER_STRING);
+    }
+
+    /** The column that an option names; -1 when it is not given. */
+    private static int optional(ConfigOption<String> option, ReadableConfig options, List<String> names) {
+        return options.getOptional(option).map(name -> column(option, name, names)).orElse(-1);
+    }
+
+    private static void check(
+            ConfigOption<String> option, int column, List<String> names, List<LogicalType> types, String wanted, Predicate<LogicalType> fits) {
+        if (column >= 0 && !fits.test(types.get(column))) {
+            throw new ValidationException("'" + option.key() + "' is the column '" + names.get(column) + "' of type " + types.get(column)
+                    + "; it has to be " + wanted);
         }
-        return column;
     }
 
     private static int column(ConfigOption<String> option, String name, List<String> names) {

@@ -47,6 +47,9 @@ final class RedisWriter implements SinkWriter<RowData> {
     @Override
     public void write(RowData row, Context context) throws IOException, InterruptedException {
         Change change = mapper.change(row);
+        if (change == null) {
+            return;
+        }
         waiting.merge(change.target(), change, Change::later);
         if (waiting.size() >= options.batchRows()) {
             send();

@@ -28,11 +28,15 @@ final class RowMapper implements Serializable {
     private final String places;
     /** Column of the score; -1 for hashes. */
     private final int score;
-    /** Column of the version; -1 when hashes have none. */
+    /** Column that is TRUE in rows that change nothing; -1 when there is none. */
+    private final int leave;
+    /** Column of the version; -1 when there is none. */
     private final int version;
 
-    private RowMapper(
-            List<String> names, List<LogicalType> types, Template key, Template member, String places, int score, int version) {
+    /** The columns of members besides their key; -1 for those that a table does without. */
+    record Columns(int score, int leave, int version) {}
+
+    private RowMapper(List<String> names, List<LogicalType> types, Template key, Template member, String places, Columns columns) {
         this.names = List.copyOf(names);
         this.getters = new RowData.FieldGetter[types.size()];
         for (int at = 0; at < getters.length; at++) {
@@ -41,17 +45,18 @@ final class RowMapper implements Serializable {
         this.key = key;
         this.member = member;
         this.places = places;
-        this.score = score;
-        this.version = version;
+        this.score = columns.score();
+        this.leave = columns.leave();
+        this.version = columns.version();
     }
 
     static RowMapper ofMembers(
-            List<String> names, List<LogicalType> types, Template key, Template member, String places, int score) {
-        return new RowMapper(names, types, key, member, places, score, -1);
+            List<String> names, List<LogicalType> types, Template key, Template member, String places, Columns columns) {
+        return new RowMapper(names, types, key, member, places, columns);
     }
 
     static RowMapper ofHashes(List<String> names, List<LogicalType> types, Template key, int version) {
-        return new RowMapper(names, types, key, null, null, -1, version);
+        return new RowMapper(names, types, key, null, null, new Columns(-1, -1, version));
     }
 
     /** The field by which the newest hash is found; NULL when there is none. */
@@ -59,16 +64,21 @@ final class RowMapper implements Serializable {
         return version < 0 ? null : names.get(version);
     }
 
+    /** What a row does; NULL when it leaves everything as it is. */
     Change change(RowData row) {
         boolean isGone = row.getRowKind() == RowKind.DELETE;
+        if (!isGone && leave >= 0 && Boolean.TRUE.equals(getters[leave].getFieldOrNull(row))) {
+            return null;
+        }
+        String newest = isGone || version < 0 ? null : text(row, version);
         String filledKey = key.fill(at -> text(row, at));
         if (member != null) {
             Change.Target target = new Change.Target(places, member.fill(at -> text(row, at)));
             boolean isPlaced = !isGone && getters[score].getFieldOrNull(row) != null;
-            return isPlaced ? new Change.Member(target, filledKey, text(row, score)) : new Change.Member(target, "", null);
+            return new Change.Member(target, isPlaced ? filledKey : "", isPlaced ? text(row, score) : null, newest);
         }
         Change.Target target = new Change.Target(filledKey, null);
-        return new Change.Hash(target, isGone ? null : fields(row), isGone || version < 0 ? null : text(row, version));
+        return new Change.Hash(target, isGone ? null : fields(row), newest);
     }
 
     /** All columns that the key does not name already. */

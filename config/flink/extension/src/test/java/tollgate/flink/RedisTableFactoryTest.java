@@ -24,6 +24,7 @@ class RedisTableFactoryTest {
                     Column.physical("campaign_id", DataTypes.STRING().notNull()),
                     Column.physical("bid_price", DataTypes.DECIMAL(18, 6)),
                     Column.physical("clicks", DataTypes.BIGINT()),
+                    Column.physical("is_unknown", DataTypes.BOOLEAN()),
                     Column.physical("window_end", DataTypes.TIMESTAMP(3))),
             List.of(),
             UniqueConstraint.primaryKey("key", List.of("campaign_id")),
@@ -31,7 +32,7 @@ class RedisTableFactoryTest {
 
     private static final Map<String, String> RANKS = Map.of(
             "url", "redis://host", "command", "ZADD", "key", "rtb:{category}", "member", "{campaign_id}", "places", "rtb-places",
-            "score", "bid_price");
+            "score", "bid_price", "newest-by", "window_end", "leave-when", "is_unknown");
 
     private static final Map<String, String> HASHES =
             Map.of("url", "redis://host", "command", "hset", "key", "metrics:{campaign_id}", "newest-by", "window_end", "ttl", "1 h");
@@ -45,7 +46,10 @@ class RedisTableFactoryTest {
     @Test
     void whatIsMeantIsTaken() {
         make(RANKS);
+        make(with(RANKS, "newest-by", "category"));
+        make(without(RANKS, "newest-by", "leave-when"));
         make(HASHES);
+        make(without(HASHES, "newest-by", "ttl"));
     }
 
     /** One option that is changed, or taken away, and a part of the sentence about it. */
@@ -61,7 +65,10 @@ class RedisTableFactoryTest {
         "score | nobody | names the column 'nobody'",
         "score | campaign_id | a score is a number",
         "ttl | 1 h | means nothing to 'command' = 'ZADD'",
-        "newest-by | window_end | means nothing to 'command' = 'ZADD'",
+        "newest-by | clicks | has to be a timestamp or a text",
+        "newest-by | nobody | names the column 'nobody'",
+        "leave-when | clicks | has to be BOOLEAN",
+        "leave-when | nobody | names the column 'nobody'",
         "url | localhost:6379 | names no Redis server",
         "url | http://host | names no Redis server",
         "url | redis://host/zero | no number",
@@ -79,7 +86,8 @@ class RedisTableFactoryTest {
         "score | bid_price | means nothing to 'command' = 'HSET'",
         "places | rtb-places | means nothing to 'command' = 'HSET'",
         "key | metrics:{clicks} | not part of the primary key",
-        "newest-by | clicks | has to be a timestamp",
+        "leave-when | is_unknown | means nothing to 'command' = 'HSET'",
+        "newest-by | category | has to be a timestamp",
         "newest-by | nobody | names the column 'nobody'",
     })
     void mistakesAboutHashesAreNamed(String option, String value, String part) {
@@ -87,15 +95,22 @@ class RedisTableFactoryTest {
     }
 
     private static void check(Map<String, String> good, String option, String value, String part) {
-        Map<String, String> options = new HashMap<>(good);
-        if (value == null) {
-            options.remove(option);
-        } else {
-            options.put(option, value);
-        }
+        Map<String, String> options = value == null ? without(good, option) : with(good, option, value);
         ValidationException error = assertThrows(ValidationException.class, () -> make(options));
         assertTrue(error.getMessage().contains(part), error.getMessage());
         assertTrue(!error.getMessage().contains("secret"), error.getMessage());
+    }
+
+    private static Map<String, String> with(Map<String, String> good, String option, String value) {
+        Map<String, String> options = new HashMap<>(good);
+        options.put(option, value);
+        return options;
+    }
+
+    private static Map<String, String> without(Map<String, String> good, String... options) {
+        Map<String, String> rest = new HashMap<>(good);
+        rest.keySet().removeAll(List.of(options));
+        return rest;
     }
 
     @ParameterizedTest

@@ -16,6 +16,7 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
+import org.apache.flink.table.types.logical.BooleanType;
 import org.apache.flink.table.types.logical.DecimalType;
 import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.TimestampType;
@@ -26,6 +27,8 @@ import org.junit.jupiter.api.Test;
 class RedisWriterTest {
     private static final RedisOptions.Server OPTIONS =
             new RedisOptions.Server(URI.create("redis://user:secret@host"), null, null, 1, 3, 100, 2, 1);
+
+    private static final String VERSION = "2024-01-15 10:30:00.000000";
 
     /** Notes the batches that it takes, and fails as often as it is told to. */
     private static final class Notes implements RedisWriter.Server {
@@ -74,10 +77,12 @@ class RedisWriterTest {
     private final RedisWriter hashes = new RedisWriter(hashMapper(), notes, OPTIONS, clock);
 
     private static RowMapper rankMapper() {
-        List<String> names = List.of("category", "campaign_id", "bid_price");
-        List<LogicalType> types = List.of(VarCharType.STRING_TYPE, VarCharType.STRING_TYPE, new DecimalType(18, 6));
+        List<String> names = List.of("category", "campaign_id", "bid_price", "is_unknown", "version");
+        VarCharType text = VarCharType.STRING_TYPE;
+        List<LogicalType> types = List.of(text, text, new DecimalType(18, 6), new BooleanType(), text);
         Template key = Template.parse("key", "rtb:{category}", names);
-        return RowMapper.ofMembers(names, types, key, Template.parse("member", "{campaign_id}", names), "places", 2);
+        Template member = Template.parse("member", "{campaign_id}", names);
+        return RowMapper.ofMembers(names, types, key, member, "places", new RowMapper.Columns(2, 3, 4));
     }
 
     private static RowMapper hashMapper() {
@@ -87,8 +92,13 @@ class RedisWriterTest {
     }
 
     private static RowData rank(RowKind kind, String category, String campaign, String bid) {
+        return rank(kind, category, campaign, bid, false, VERSION);
+    }
+
+    private static RowData rank(RowKind kind, String category, String campaign, String bid, boolean isUnknown, String version) {
         DecimalData score = bid == null ? null : DecimalData.fromBigDecimal(new java.math.BigDecimal(bid), 18, 6);
-        return GenericRowData.ofKind(kind, StringData.fromString(category), StringData.fromString(campaign), score);
+        return GenericRowData.ofKind(
+                kind, StringData.fromString(category), StringData.fromString(campaign), score, isUnknown, StringData.fromString(version));
     }
 
     private static RowData hash(String campaign, String clicks, long endMs) {
@@ -97,11 +107,16 @@ class RedisWriterTest {
     }
 
     private static Change.Member member(String key, String member, String score) {
-        return new Change.Member(new Change.Target("places", member), key, score);
+        return new Change.Member(new Change.Target("places", member), key, score, VERSION);
     }
 
     private static Change.Member gone(String member) {
         return member("", member, null);
+    }
+
+    /** What a deletion knows: the primary key, and no version. */
+    private static Change.Member deleted(String member) {
+        return new Change.Member(new Change.Target("places", member), "", null, null);
     }
 
     @Test
@@ -121,7 +136,26 @@ class RedisWriterTest {
         ranks.write(rank(RowKind.INSERT, "x", "a", "1"), null);
         ranks.write(rank(RowKind.DELETE, "x", "b", null), null);
         ranks.flush(false);
-        assertEquals(List.of(List.of(member("rtb:x", "a", "1.000000"), gone("b"))), notes.batches);
+        assertEquals(List.of(List.of(member("rtb:x", "a", "1.000000"), deleted("b"))), notes.batches);
+    }
+
+    @Test
+    void aMemberOfWhichTooLittleIsKnownIsLeftWhereItIs() throws Exception {
+        ranks.write(rank(RowKind.INSERT, "x", "a", "1"), null);
+        ranks.write(rank(RowKind.UPDATE_AFTER, null, "a", null, true, VERSION), null);
+        ranks.write(rank(RowKind.INSERT, "x", "b", null, true, VERSION), null);
+        ranks.flush(false);
+        assertEquals(List.of(List.of(member("rtb:x", "a", "1.000000"))), notes.batches);
+    }
+
+    @Test
+    void anOlderMemberDoesNotReplaceANewerOneOfTheBatch() throws Exception {
+        ranks.write(rank(RowKind.INSERT, "x", "a", "2"), null);
+        ranks.write(rank(RowKind.UPDATE_AFTER, "x", "a", "1", false, "0"), null);
+        ranks.write(rank(RowKind.UPDATE_AFTER, "x", "b", "1", false, "0"), null);
+        ranks.write(rank(RowKind.DELETE, "x", "b", null), null);
+        ranks.flush(false);
+        assertEquals(List.of(List.of(member("rtb:x", "a", "2.000000"), deleted("b"))), notes.batches);
     }
 
     @Test
