@@ -260,7 +260,7 @@ async fn what_was_paid_before_its_day_was_retired_is_not_paid_again(kind: Kind) 
         let settings = HistorySettings { expired, days_back, ..RETIRE };
         let (site, refusal) = refused_site(kind, &settings).await;
         let mut ledger = site.open().await;
-        let letter = ledger.unpublished_dead_letters(1).await.unwrap().remove(0).key();
+        let letter = ledger.unpublished_dead_letters(1, &[]).await.unwrap().remove(0).key();
         let back = ledger.put_back(std::slice::from_ref(&letter), "all", "why").await.unwrap();
         assert_eq!(back.len(), 1);
         let waiting = ledger.waiting_compensations(1).await.unwrap().remove(0);
@@ -331,7 +331,7 @@ async fn nobody_retires_days_while_letters_are_replayed() {
     let mut held = acquire(&mut retiring, 1).await;
     let old = on(today(&mut retiring).await - 50, 1, 100);
     charge(&mut retiring, &mut held, vec![old]).await;
-    let letters = [ledger.unpublished_dead_letters(1).await.unwrap().remove(0).key()];
+    let letters = [ledger.unpublished_dead_letters(1, &[]).await.unwrap().remove(0).key()];
     let keys = ReplayKeys { generation: 1, letters: &letters, advertisers: &[], days: &[] };
     ledger.lock_letters(keys).await.unwrap();
     let report = retiring.maintain_days(&settings).await.unwrap();
