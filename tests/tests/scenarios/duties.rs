@@ -42,7 +42,7 @@ fn wait_for(scenario: &mut Scenario, what: &str, sql: &str, wanted: i64, host: &
 
 /// Two hosts, each with one of the two duties. Both are done, whichever host was there first.
 fn check(name: &str, is_relay_first: bool) {
-    let slack = Slack::with_burst(1_000).unwrap();
+    let slack = Slack::with_pace(1_000, Duration::from_secs(1)).unwrap();
     let mut scenario = Scenario::new(name, Database::Postgres, small_budgets()).unwrap();
     create_dead_letter_topic(&scenario.brokers, &scenario.topic);
     let setup = scenario.setup.clone().slack(&[("default", slack.url("default"))]);
@@ -78,7 +78,7 @@ fn a_host_that_only_sends_keeps_nobody_from_publishing_dead_letters() {
 
 #[test]
 fn a_host_that_cannot_load_the_notification_rule_leaves_it_to_another() {
-    let slack = Slack::with_burst(1_000).unwrap();
+    let slack = Slack::with_pace(1_000, Duration::from_secs(1)).unwrap();
     slack.set("default", Mode::Failing);
     let scenario = Scenario::new("duties-rule", Database::Postgres, small_budgets());
     let mut scenario = scenario.unwrap();
