@@ -1,5 +1,8 @@
 //! From the configuration to what the parts of the host are made of.
 
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::Context as _;
 use tollgate_domain::event::DecodeLimits;
 use tollgate_domain::fence::FenceLimits;
@@ -12,10 +15,22 @@ use crate::config::{self, Config};
 use crate::pipeline::valve::ValveLimits;
 use crate::records::RecordEncoder;
 
-/// Name of this process for people who look at the ledger.
+/// Name of this process, in leases and for people who look at the ledger. No other process has it, not even one in a
+/// container of the same hostname where both have the same id.
 pub(in crate::commands) fn owner() -> String {
+    static OWNER: OnceLock<String> = OnceLock::new();
+    OWNER.get_or_init(new_owner).clone()
+}
+
+fn new_owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", host.trim(), std::process::id())
+    let mut salt = [0; 4];
+    if getrandom::fill(&mut salt).is_err() {
+        // Two processes hardly begin in the same nanosecond of their seconds.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        salt = now.subsec_nanos().to_be_bytes();
+    }
+    format!("{}:{}:{:08x}", host.trim(), std::process::id(), u32::from_be_bytes(salt))
 }
 
 /// How clicks are read.
@@ -97,4 +112,18 @@ pub(crate) fn fence_limits(config: &Config) -> anyhow::Result<FenceLimits> {
 pub(in crate::commands) fn recorder(config: &Config) -> anyhow::Result<Option<RecordEncoder>> {
     let is_wanted = config.decisions.retention_days > 0;
     is_wanted.then(RecordEncoder::new).transpose().context("records of decisions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_one_name_and_no_other_has_it() {
+        assert_eq!(owner(), owner());
+        // Hostname and id are the same each time, as in two containers that share the host's network.
+        let names: std::collections::BTreeSet<_> = (0..100).map(|_| new_owner()).collect();
+        assert_eq!(names.len(), 100);
+        assert!(owner().contains(&format!(":{}:", std::process::id())), "{}", owner());
+    }
 }
