@@ -2,6 +2,7 @@
 //! what the other layers are checked against.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
 
@@ -113,26 +114,39 @@ impl Layers {
 
     pub(super) fn add_environment(
         &mut self,
-        variables: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) {
+        let is_ours = |name: &OsStr| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
         let mut variables: Vec<_> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+            variables.into_iter().filter(|(name, _)| is_ours(name)).collect();
         variables.sort();
-        for (name, text) in variables {
+        for (name, value) in variables {
+            let (Some(name), Some(text)) = (name.to_str(), value.to_str()) else {
+                self.refuse_variable(&name.to_string_lossy());
+                continue;
+            };
             if text.is_empty() {
                 tracing::warn!(variable = name, "empty variable is ignored");
                 continue;
             }
-            let path = environment_path(&name);
-            let value = if is_list(&path, &text) {
-                list(&text)
+            let path = environment_path(name);
+            let value = if is_list(&path, text) {
+                list(text)
             } else {
-                read_as(&text, lookup(&self.merged, &path))
+                read_as(text, lookup(&self.merged, &path))
             };
             let mut table = Table::new();
             nest(&mut table, &path, value);
-            merge(&mut self.merged, table, "", &name, &mut self.errors);
+            merge(&mut self.merged, table, "", name, &mut self.errors);
         }
+    }
+
+    fn refuse_variable(&mut self, name: &str) {
+        self.errors.errors.push(ConfigError {
+            key: environment_path(name).join("."),
+            source: name.to_owned(),
+            sentence: "is not UTF-8; set the variable to a text in UTF-8".to_owned(),
+        });
     }
 
     /// The configuration, with the errors found so far; an error when there is no configuration to speak of.

@@ -11,6 +11,7 @@ mod validate;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -128,6 +129,16 @@ impl Config {
     pub fn retention_days_min(&self) -> u32 {
         self.history_days_back() + self.compensation.expire_s.div_ceil(86_400) + 1
     }
+
+    /// The consumer group whose progress in this topic the ledger keeps; `None` for a topic that is not read.
+    #[must_use]
+    pub fn group_of(&self, topic: &str) -> Option<&str> {
+        let read = [
+            (&self.kafka.topic, &self.kafka.group),
+            (&self.compensation.topic, &self.compensation.group),
+        ];
+        read.into_iter().find(|(known, _)| *known == topic).map(|(_, group)| group.as_str())
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -200,7 +211,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and where the value came from.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
-        Self::from_layers(file, std::env::vars())
+        Self::from_environment(file, std::env::vars_os())
     }
 
     /// As `load`, with the environment given.
@@ -210,6 +221,15 @@ impl Config {
     pub fn from_layers(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
+        let environment = environment.into_iter();
+        Self::from_environment(file, environment.map(|(name, value)| (name.into(), value.into())))
+    }
+
+    /// With names and values as the system has them, which need not be texts.
+    fn from_environment(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigErrors> {
         let mut layers = layers::Layers::new(DEFAULTS);
         if let Some(file) = file {

@@ -44,24 +44,25 @@ fn read(key: &str, file: &str, errors: &mut ConfigErrors) -> Option<String> {
 #[must_use]
 pub fn masked_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
+    let rest = masked_parameters(rest);
     // A password may hold an `@`, so the last one ends it.
-    let authority = match authority.rsplit_once('@') {
-        Some((login, host)) => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{user}:{MASK}@{host}")
-        }
-        None => authority.to_owned(),
-    };
-    let tail = match tail.split_once("password=") {
-        Some((before, after)) => {
-            let rest = after.find('&').map_or("", |end| &after[end..]);
-            format!("{before}password={MASK}{rest}")
-        }
-        None => tail.to_owned(),
-    };
-    format!("{scheme}://{authority}{tail}")
+    let Some((login, place)) = rest.rsplit_once('@') else { return format!("{scheme}://{rest}") };
+    if login.contains(['/', '?']) {
+        // Perhaps characters of a password that were not escaped.
+        return format!("{scheme}://{MASK}@{place}");
+    }
+    let user = login.split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}:{MASK}@{place}")
+}
+
+/// With the values of all parameters masked whose names end in `password`.
+fn masked_parameters(rest: &str) -> String {
+    let Some((path, parameters)) = rest.split_once('?') else { return rest.to_owned() };
+    let masked = parameters.split('&').map(|parameter| match parameter.split_once("password=") {
+        Some((before, _)) => format!("{before}password={MASK}"),
+        None => parameter.to_owned(),
+    });
+    format!("{path}?{}", masked.collect::<Vec<_>>().join("&"))
 }
 
 /// A URL of which only scheme and host may be seen.
@@ -71,6 +72,10 @@ pub fn masked_path(url: &str) -> String {
         return if url.is_empty() { String::new() } else { MASK.to_owned() };
     };
     let host = rest.split(['/', '?']).next().unwrap_or_default();
+    if !host.contains('@') && rest.contains('@') {
+        // What looks like the host may be the beginning of a login.
+        return format!("{scheme}://{MASK}");
+    }
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     format!("{scheme}://{host}/{MASK}")
 }
@@ -78,6 +83,16 @@ pub fn masked_path(url: &str) -> String {
 /// A Kafka property's value, masked when its name says that it is a secret.
 #[must_use]
 pub fn masked_property<'v>(name: &str, value: &'v str) -> &'v str {
-    let secret = ["password", "secret", "key.pem", "token", "oauthbearer.config", "jaas"];
+    let secret = [
+        "password",
+        "passphrase",
+        "secret",
+        "key.pem",
+        "token",
+        "oauthbearer.config",
+        "jaas",
+        // A command may hold a password.
+        "kinit.cmd",
+    ];
     if secret.iter().any(|word| name.contains(word)) { MASK } else { value }
 }

@@ -166,6 +166,84 @@ fn secrets_come_from_files_and_are_never_shown() {
     assert!(shown.contains("postgres://toll:***@db/ledger"), "{shown}");
 }
 
+fn check_url(url: &str, shown: &str) {
+    assert_eq!(masked_url(url), shown);
+}
+
+#[test]
+fn no_part_of_a_password_in_a_url_is_shown() {
+    check_url("postgres://toll:hush@db:5432/ledger", "postgres://toll:***@db:5432/ledger");
+    check_url("postgres://toll:hu@sh@db/ledger", "postgres://toll:***@db/ledger");
+    check_url("postgres://toll:hu/sh@db/ledger", "postgres://***@db/ledger");
+    check_url("postgres://toll:hu?sh@db/ledger?a=b", "postgres://***@db/ledger?a=b");
+    check_url("postgres://toll:h@u/s?h@db/ledger", "postgres://***@db/ledger");
+    check_url("postgres://toll:hu#sh@db/ledger", "postgres://toll:***@db/ledger");
+    check_url("redis://:hu/sh@r:6379/0", "redis://***@r:6379/0");
+    check_url("smtp://u:hu/sh@m:587?tls=required", "smtp://***@m:587?tls=required");
+    check_url(
+        "postgres://db/ledger?user=u&password=hu@sh&sslpassword=hush&a=b",
+        "postgres://db/ledger?user=u&password=***&sslpassword=***&a=b",
+    );
+    for plain in ["sqlite://ledger.db", "redis://localhost:6379/0", "postgres://db/l?a=b", ""] {
+        check_url(plain, plain);
+    }
+    assert_eq!(
+        masked_path("https://hooks.slack.com/services/T/B/x"),
+        "https://hooks.slack.com/***"
+    );
+    assert_eq!(masked_path("https://u:hush@hooks/x"), "https://hooks/***");
+    assert_eq!(masked_path("https://u:hu/sh@hooks/x"), "https://***");
+}
+
+#[test]
+fn properties_that_librdkafka_takes_for_secrets_are_not_shown() {
+    for name in [
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.kerberos.kinit.cmd",
+    ] {
+        let config = load(&format!("[kafka.properties]\n\"{name}\" = \"hush\""), &[]);
+        let shown = config.map_or_else(|error| error, |config| config.shown());
+        assert!(!shown.contains("hush"), "{name}: {shown}");
+        assert_eq!(masked_property(name, "hush"), "***", "{name}");
+    }
+    for name in ["sasl.username", "ssl.key.location", "ssl.ca.location", "fetch.min.bytes"] {
+        assert_eq!(masked_property(name, "seen"), "seen", "{name}");
+    }
+}
+
+#[test]
+fn variables_that_are_no_texts_are_errors_only_when_they_are_ours() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = |text: &str, end: &[u8]| OsString::from_vec([text.as_bytes(), end].concat());
+    let variables = |ours: &str, end: &[u8]| {
+        [
+            (bytes(ours, end), bytes("caf", b"\xe9")),
+            (bytes("LC_NAME", b"\xff"), bytes("x", b"\xff")),
+        ]
+    };
+    assert!(Config::from_environment(None, variables("OTHER", b"")).is_ok());
+    let check = |ours: &str, end: &[u8], key: &str| {
+        let errors = Config::from_environment(None, variables(ours, end)).unwrap_err();
+        let found: Vec<_> = errors.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(key) && found[0].contains("is not UTF-8"), "{found:?}");
+    };
+    check("TOLLGATE__KAFKA__GROUP", b"", "kafka.group (from TOLLGATE__KAFKA__GROUP)");
+    check(
+        "TOLLGATE__KAFKA__PROPERTIES__SASL_PASSWORD",
+        b"",
+        "kafka.properties.sasl.password (from TOLLGATE__KAFKA__PROPERTIES__SASL_PASSWORD)",
+    );
+    check("TOLLGATE__KAFKA__GROUP", b"\xff", "kafka.group\u{fffd}");
+}
+
 #[test]
 fn the_schema_in_the_repository_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/schema.json");
