@@ -22,6 +22,14 @@ use crate::rules::board::RulePage;
 use crate::trials::Trials;
 use crate::watch::{Board, WatchPage};
 
+/// The lanes of both topics.
+#[derive(Clone)]
+pub struct Streams {
+    /// By these the host is judged to be ready.
+    pub clicks: Arc<Lanes>,
+    pub compensations: Option<Arc<Lanes>>,
+}
+
 /// What the pages are made from.
 pub struct Admin {
     pub prometheus: PrometheusHandle,
@@ -30,7 +38,7 @@ pub struct Admin {
     pub loader: Arc<RuleLoader>,
     pub trials: Arc<Trials>,
     /// Becomes `Some` once the host has started.
-    pub lanes: watch::Receiver<Option<Arc<Lanes>>>,
+    pub lanes: watch::Receiver<Option<Streams>>,
 }
 
 /// The page `/status`.
@@ -47,12 +55,15 @@ struct StatusPage {
     generation_in_force: RulePage,
     near_budget: Vec<NearBudget>,
     watch: WatchPage,
+    /// Of clicks.
     lag: i64,
     partitions: Vec<PartitionLine>,
+    compensation_partitions: Vec<PartitionLine>,
 }
 
 #[derive(Debug, Serialize)]
 struct PartitionLine {
+    topic: String,
     partition: i32,
     lane: usize,
     next_offset: Option<i64>,
@@ -97,9 +108,8 @@ async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
     let status = admin.status();
     gauge!(Metric::Ready.name())
         .set(f64::from(u8::from(admin.waiting_for(status.as_ref()).is_empty())));
-    if let Some(status) = &status {
-        publish(status);
-    }
+    let compensations = admin.compensation_status();
+    status.iter().chain(&compensations).for_each(publish);
     let Admin { prometheus, board, loader, trials, .. } = &*admin;
     prometheus.render() + &board.metrics() + &loader.costs.metrics() + &trials.metrics()
 }
@@ -107,7 +117,7 @@ async fn metrics_page(State(admin): State<Arc<Admin>>) -> String {
 async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
     let status = admin.status();
     let waiting_for = admin.waiting_for(status.as_ref());
-    let partitions = status.map_or_else(Vec::new, |status| status.partitions);
+    let partitions = lines(status);
     Json(StatusPage {
         ready: waiting_for.is_empty(),
         waiting_for,
@@ -119,13 +129,20 @@ async fn status_page(State(admin): State<Arc<Admin>>) -> Json<StatusPage> {
         near_budget: admin.stats.near_budget(),
         watch: admin.board.page(),
         lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
-        partitions: partitions.into_iter().map(PartitionLine::from).collect(),
+        partitions,
+        compensation_partitions: lines(admin.compensation_status()),
     })
 }
 
 impl Admin {
     fn status(&self) -> Option<Status> {
-        self.lanes.borrow().as_ref().map(|lanes| lanes.status())
+        self.lanes.borrow().as_ref().map(|streams| streams.clicks.status())
+    }
+
+    /// `None` while the host starts, and where compensations are off.
+    fn compensation_status(&self) -> Option<Status> {
+        let streams = self.lanes.borrow();
+        streams.as_ref()?.compensations.as_ref().map(|lanes| lanes.status())
     }
 
     /// What the host still waits for before it is ready.
@@ -151,9 +168,15 @@ impl Admin {
     }
 }
 
-impl From<PartitionStatus> for PartitionLine {
-    fn from(status: PartitionStatus) -> Self {
+fn lines(status: Option<Status>) -> Vec<PartitionLine> {
+    let Some(Status { topic_name, partitions, .. }) = status else { return Vec::new() };
+    partitions.into_iter().map(|partition| PartitionLine::new(&topic_name, partition)).collect()
+}
+
+impl PartitionLine {
+    fn new(topic: &str, status: PartitionStatus) -> Self {
         Self {
+            topic: topic.to_owned(),
             partition: status.partition,
             lane: status.lane,
             next_offset: status.next_offset,
@@ -164,16 +187,20 @@ impl From<PartitionStatus> for PartitionLine {
 }
 
 fn publish(status: &Status) {
+    let topic = &status.topic_name;
     for partition in &status.partitions {
-        let label = partition.partition.to_string();
+        let labels = [("topic", topic.clone()), ("partition", partition.partition.to_string())];
         if let Some(lag) = partition.lag {
-            gauge!(Metric::KafkaLag.name(), "partition" => label.clone()).set(lag as f64);
+            gauge!(Metric::KafkaLag.name(), &labels).set(lag as f64);
         }
         let halted = f64::from(u8::from(partition.halt.is_some()));
-        gauge!(Metric::KafkaHalted.name(), "partition" => label).set(halted);
+        gauge!(Metric::KafkaHalted.name(), &labels).set(halted);
     }
     let sum = |of: fn(&tollgate_stream::LaneStatus) -> u64| status.lanes.iter().map(of).sum();
-    counter!(Metric::KafkaRecords.name()).absolute(sum(|lane| lane.records));
-    counter!(Metric::KafkaRebalances.name()).absolute(sum(|lane| lane.rebalances));
-    counter!(Metric::KafkaCommitFailures.name()).absolute(sum(|lane| lane.commit_failures));
+    let count = |metric: Metric, sum: u64| {
+        counter!(metric.name(), "topic" => topic.clone()).absolute(sum);
+    };
+    count(Metric::KafkaRecords, sum(|lane| lane.records));
+    count(Metric::KafkaRebalances, sum(|lane| lane.rebalances));
+    count(Metric::KafkaCommitFailures, sum(|lane| lane.commit_failures));
 }

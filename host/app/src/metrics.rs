@@ -425,11 +425,15 @@ impl Metric {
                 Unit::Count,
                 "1 for a partition that waits for an operator (labels topic, partition)",
             ),
-            Self::KafkaRebalances => (Counter, Unit::Count, "rebalances seen by this process"),
-            Self::KafkaRecords => (Counter, Unit::Count, "records read"),
-            Self::KafkaCommitFailures => {
-                (Counter, Unit::Count, "failed offset commits to Kafka, which are only hints")
+            Self::KafkaRebalances => {
+                (Counter, Unit::Count, "rebalances seen by this process (label topic)")
             }
+            Self::KafkaRecords => (Counter, Unit::Count, "records read (label topic)"),
+            Self::KafkaCommitFailures => (
+                Counter,
+                Unit::Count,
+                "failed offset commits to Kafka, which are only hints (label topic)",
+            ),
             Self::Generation => (Gauge, Unit::Count, "rule generation of the last batch"),
             Self::Ready => (Gauge, Unit::Count, "1 while /readyz answers 200"),
         }

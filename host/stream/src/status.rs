@@ -8,6 +8,7 @@ use crate::shared::{LaneShared, Shared, lock};
 /// A snapshot of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
+    pub topic_name: String,
     pub topic: TopicState,
     /// The last failure of looking at the topic; `None` since the last success.
     pub topic_error: Option<String>,
@@ -146,6 +147,7 @@ impl Shared {
         partitions.sort_by_key(|status| status.partition);
         let lanes = self.lanes.iter().enumerate().map(|(number, lane)| lane.status(number));
         Status {
+            topic_name: self.config.topic.clone(),
             topic,
             topic_error,
             lanes: lanes.collect(),

@@ -74,6 +74,7 @@ pub struct Status {
     pub near_budget: Vec<NearBudget>,
     pub watch: Watch,
     pub partitions: Vec<Partition>,
+    pub compensation_partitions: Vec<Partition>,
 }
 
 /// What the running audit says.
@@ -111,6 +112,7 @@ pub struct DuplicateRate {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Partition {
+    pub topic: String,
     pub partition: i32,
     pub lane: usize,
     pub next_offset: Option<i64>,

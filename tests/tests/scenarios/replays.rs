@@ -261,6 +261,10 @@ fn go_on(scenario: &Scenario, reason: &str) {
     scenario.setup.run(&words.collect::<Vec<_>>()).unwrap();
 }
 
+fn halted_metric(topic: &str, partition: i32) -> String {
+    format!("tollgate_kafka_partition_halted{{topic=\"{topic}\",partition=\"{partition}\"}}")
+}
+
 #[test]
 fn a_flood_of_dead_letters_halts_its_partition() {
     const FLOODED: i32 = 3;
@@ -302,8 +306,7 @@ fn a_flood_of_dead_letters_halts_its_partition() {
     });
     halted.unwrap();
     host.get("/metrics").unwrap();
-    let metric = format!("tollgate_kafka_partition_halted{{partition=\"{FLOODED}\"}}");
-    assert_eq!(host.metric(&metric), Some(1.0), "{metric}");
+    assert_eq!(host.metric(&halted_metric(&topic, FLOODED)), Some(1.0));
     let told = "SELECT count(*) FROM outbox WHERE kind = 'PARTITION_HALTED'";
     assert_eq!(scenario.ledger.number(told).unwrap(), 1);
 
@@ -327,17 +330,41 @@ fn a_flood_of_dead_letters_halts_its_partition() {
 
 #[test]
 fn a_flood_of_compensations_halts_its_partition_too() {
-    let scenario = Scenario::new("replays-valve-refunds", Database::Sqlite, campaigns(87, 4, 2));
+    let mut known = campaigns(87, 4, 2);
+    for campaign in &mut known {
+        campaign.time_zone = noon_zone();
+    }
+    let scenario = Scenario::new("replays-valve-refunds", Database::Sqlite, known.clone());
     let mut scenario = scenario.unwrap().with_compensations().unwrap();
     let topic = scenario.compensation_topic();
-    scenario.setup = scenario.setup.clone().key("dead_letters.halt_window", "100");
+    scenario.setup = scenario
+        .setup
+        .clone()
+        .key("compensation.look_ms", "50")
+        .key("dead_letters.halt_window", "100");
+    let mut generator =
+        Generator::new(Mix { repeats_ppm: 300_000, zipf: false, ..clicks(88) }, &known);
+    let (sender, begin_us) = (scenario.sender().unwrap(), now_us() - 60_000_000);
+    for at in 0..1_000 {
+        let at_us = begin_us + at * 1_000;
+        sender.send(&generator.next(at_us), at_us).unwrap();
+    }
+    sender.flush().unwrap();
+    // Behind the junk that halts them, partitions 1 and 2 hold honest compensations.
     let sender = scenario.compensation_sender().unwrap();
-    for _ in 0..200 {
+    for _ in 0..90 {
         sender.send_to(1, Some(b"no JSON"), now_us()).unwrap();
         sender.send_to(2, Some(b"{}"), now_us()).unwrap();
     }
+    let repeats = generator.take_repeats(i64::MAX);
+    assert!(repeats.len() > 20);
+    for (at, repeat) in repeats.iter().enumerate() {
+        let honest = Compensation::new(repeat, &known, now_us()).event();
+        sender.send_to(1 + (at % 2) as i32, honest.payload.as_deref(), now_us()).unwrap();
+    }
     sender.flush().unwrap();
     let mut host = Host::start(&scenario.setup).unwrap();
+    scenario.wait_charged(&host).unwrap();
     let halted = wait_until("both partitions to halt", LIMIT, || {
         let rows = scenario.ledger.progress(&topic).ok()?;
         let halted = rows.into_iter().filter(|row| row.halted_reason.is_some());
@@ -345,6 +372,29 @@ fn a_flood_of_compensations_halts_its_partition_too() {
         (halted.len() == 2).then_some(halted)
     });
     assert_eq!(halted.unwrap(), [(1, 50), (2, 50)]);
+    let status = host.wait_status("the host to show both halts", LIMIT, |status| {
+        status.compensation_partitions.iter().filter(|one| one.halted.is_some()).count() == 2
+    });
+    let status = status.unwrap();
+    assert!(status.ready && status.partitions.iter().all(|one| one.halted.is_none()), "{status:?}");
+    assert!(status.compensation_partitions.iter().all(|one| one.topic == topic), "{status:?}");
+    for (partition, expected) in [(0, 0.0), (1, 1.0), (2, 1.0)] {
+        let metric = halted_metric(&topic, partition);
+        assert_eq!(host.metric(&metric), Some(expected), "{metric}");
+    }
+    let group = format!("{topic}-group");
+    assert!(scenario.setup.run(&["partition", "list"]).unwrap().contains(&group));
+
+    let no_such = ["--topic", "ad-event", "--partition", "1", "--offset", "50", "--note", "n"];
+    let no_such = [&["partition", "go-on"][..], &no_such].concat();
+    let refused = scenario.setup.run(&no_such).unwrap_err().to_string();
+    assert!(refused.contains("ad-event is no topic") && refused.contains(&topic), "{refused}");
+    for halted in status.compensation_partitions.iter().filter_map(|one| one.halted.as_deref()) {
+        go_on(&scenario, halted);
+    }
+    scenario.wait_settled(&host, 0).unwrap();
     assert!(host.terminate(LIMIT).unwrap().success(), "{}", host.log());
-    scenario.setup.run(&["audit"]).unwrap();
+    let (_, refunds) = scenario.verify_refunds(&Model::new(&known)).unwrap();
+    assert_eq!((refunds.malformed.len(), refunds.settled.len()), (180, repeats.len()));
+    assert!(refunds.settled.values().all(|row| row.state == State::Refunded));
 }

@@ -1,11 +1,12 @@
 //! `tollgate partition`
 
 use comfy_table::{Table, presets};
-use tollgate_ledger::Repoint;
+use tollgate_ledger::{Ledger, LedgerConfig, Repoint};
 
-use super::{load, open_ledger, runtime, unavailable};
+use super::{ledger_config, load, open_ledger, runtime, unavailable};
 use crate::cli::{Common, GoOn, Partition};
-use crate::exit::Exit;
+use crate::config::Config;
+use crate::exit::{Exit, ExitError};
 
 pub(super) fn execute(command: &Partition) -> anyhow::Result<Exit> {
     match command {
@@ -23,6 +24,7 @@ fn list(common: &Common) -> anyhow::Result<Exit> {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header([
+        "group",
         "topic",
         "partition",
         "next offset",
@@ -36,6 +38,7 @@ fn list(common: &Common) -> anyhow::Result<Exit> {
     ]);
     for row in overview.progress {
         table.add_row([
+            row.group,
             row.topic,
             row.partition.to_string(),
             row.next_offset.to_string(),
@@ -55,8 +58,11 @@ fn list(common: &Common) -> anyhow::Result<Exit> {
 fn go_on(arguments: &GoOn) -> anyhow::Result<Exit> {
     let config = load(&arguments.common, None)?;
     let GoOn { topic, partition, offset, accept_topic_id, note, .. } = arguments;
+    let group = config.group_of(topic).ok_or_else(|| no_such_topic(&config, topic))?.to_owned();
+    let of_group = LedgerConfig { group, ..ledger_config(&config) };
     runtime()?.block_on(async {
-        let mut ledger = open_ledger(&config).await?;
+        let ledger = Ledger::open(&of_group).await;
+        let mut ledger = ledger.map_err(|error| unavailable(&error))?;
         let repoint = Repoint {
             topic,
             partition: *partition,
@@ -70,4 +76,13 @@ fn go_on(arguments: &GoOn) -> anyhow::Result<Exit> {
         "{topic} partition {partition} goes on at offset {offset}; running hosts notice within seconds"
     );
     Ok(Exit::Ok)
+}
+
+fn no_such_topic(config: &Config, topic: &str) -> ExitError {
+    let (clicks, compensations) = (&config.kafka.topic, &config.compensation.topic);
+    let sentence = format!(
+        "{topic} is no topic that this configuration reads: kafka.topic is {clicks}, compensation.topic is \
+         {compensations}; correct the name, or give the configuration of the host that reads it"
+    );
+    ExitError::new(Exit::Usage, sentence)
 }

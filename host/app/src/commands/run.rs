@@ -13,10 +13,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tollgate_ledger::{Ledger, LedgerError};
-use tollgate_stream::Lanes;
 
 use super::{ledger_config, load, unavailable};
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Streams};
 use crate::cli::Run;
 use crate::config::{Config, RuleSource};
 use crate::exit::{Exit, ExitError};
@@ -128,7 +127,7 @@ impl Host {
         stats: &Arc<Stats>,
         board: &Arc<Board>,
         trials: &Arc<Trials>,
-        lanes: watch::Receiver<Option<Arc<Lanes>>>,
+        lanes: watch::Receiver<Option<Streams>>,
     ) -> anyhow::Result<()> {
         let prometheus = install_recorder()?;
         let admin = Arc::new(Admin {

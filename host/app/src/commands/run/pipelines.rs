@@ -14,6 +14,7 @@ use super::settings::{
 };
 use super::side::Shared;
 use super::{Host, ledger_config, unavailable};
+use crate::admin::Streams;
 use crate::pipeline::gather::Gather;
 use crate::pipeline::hints::Hints;
 use crate::pipeline::spend::SpendPublisher;
@@ -64,9 +65,12 @@ impl Pipelines {
         Ok(pipelines)
     }
 
-    /// The lanes of clicks, by which the host is judged to be ready.
-    pub(super) fn lanes(&self) -> Arc<Lanes> {
-        Arc::clone(&self.clicks.lanes)
+    pub(super) fn lanes(&self) -> Streams {
+        let compensations = self.compensations.as_ref();
+        Streams {
+            clicks: Arc::clone(&self.clicks.lanes),
+            compensations: compensations.map(|pipeline| Arc::clone(&pipeline.lanes)),
+        }
     }
 
     pub(super) fn abandon(&self) -> Arc<AtomicBool> {
