@@ -1,24 +1,47 @@
 //! Dead letters on their way to a topic, and as people see them. The transaction that moves the progress writes them;
 //! a relay publishes them.
 
+use std::time::Duration;
+
 use crate::Ledger;
-use crate::dialect::{Arg, Cells, Dialect, change, rows};
+use crate::dialect::{Arg, Cells, Dialect, change, rows, texts};
 use crate::error::{LedgerError, Result};
+use crate::outbox::{lead, resign};
 use crate::refund_rows::{LetterFilter, LetterState, StoredDeadLetter};
 use crate::rows::Place;
 use crate::session::ended;
 use crate::shape::headers_of;
 
+/// The row that says who publishes dead letters.
+const LEASE: &str = "dead_letter_lease";
+
 impl Ledger {
-    /// Dead letters that nobody has published yet, oldest first.
+    /// Becomes or stays the publisher of dead letters among all hosts, as [`Ledger::lead`] does the relay.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn lead_dead_letters(&mut self, owner: &str, lease: Duration) -> Result<bool> {
+        operation!(self, idle, run, |conn, _| lead(conn, LEASE, owner, lease))
+    }
+
+    /// Gives the lease of dead letters back. Nothing happens when another host has it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn resign_dead_letters(&mut self, owner: &str) -> Result<()> {
+        operation!(self, idle, run, |conn, _| resign(conn, LEASE, owner))
+    }
+
+    /// Dead letters that nobody has published yet, oldest first, without those of the topics in `except`.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn unpublished_dead_letters(
         &mut self,
         limit: usize,
+        except: &[String],
     ) -> Result<Vec<StoredDeadLetter>> {
-        operation!(self, idle, run, |conn, _| unpublished(conn, limit))
+        operation!(self, idle, run, |conn, _| unpublished(conn, limit, except))
     }
 
     /// Dead letters, newest first.
@@ -90,7 +113,7 @@ const COLUMNS: &str = "topic, incarnation, kafka_partition, kafka_offset, code, 
     SELECT 1 FROM compensations c WHERE c.topic = dead_letters.topic AND c.incarnation = dead_letters.incarnation
       AND c.kafka_partition = dead_letters.kafka_partition AND c.kafka_offset = dead_letters.kafka_offset)";
 
-const UNPUBLISHED: &str = " FROM dead_letters WHERE published_at IS NULL
+const UNPUBLISHED: &str = " FROM dead_letters WHERE published_at IS NULL AND topic NOT IN {keys:$2}
 ORDER BY created_at, topic, incarnation, kafka_partition, kafka_offset LIMIT $1";
 
 /// The arguments of `Meant`. An empty text and a number below 0 stand for any.
@@ -131,9 +154,14 @@ WHERE d.topic = CAST(e.value ->> 'topic' AS TEXT) AND d.incarnation = CAST(e.val
   AND d.kafka_partition = CAST(e.value ->> 'partition' AS INTEGER)
   AND d.kafka_offset = CAST(e.value ->> 'offset' AS BIGINT) AND d.published_at IS NULL";
 
-async fn unpublished<D: Dialect>(conn: &mut D, limit: usize) -> Result<Vec<StoredDeadLetter>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = rows(conn, &format!("SELECT {COLUMNS}{UNPUBLISHED}"), &[limit.into()]).await?;
+async fn unpublished<D: Dialect>(
+    conn: &mut D,
+    limit: usize,
+    except: &[String],
+) -> Result<Vec<StoredDeadLetter>> {
+    let (limit, except) = (i64::try_from(limit).unwrap_or(i64::MAX), texts(except));
+    let args = [limit.into(), (&except).into()];
+    let found = rows(conn, &format!("SELECT {COLUMNS}{UNPUBLISHED}"), &args).await?;
     found.iter().map(letter).collect()
 }
 

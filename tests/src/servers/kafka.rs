@@ -98,9 +98,24 @@ impl Drop for Kafka {
 /// # Errors
 /// The broker refuses, for example because the topic exists.
 pub fn create_topic(brokers: &str, name: &str, partitions: i32, retention_days: u32) -> Result<()> {
+    create_limited_topic(brokers, name, (partitions, retention_days), MESSAGE_BYTES_MAX)
+}
+
+/// As `create_topic`, with the most bytes that a batch of records may have; Kafka's own default is 1,048,588.
+///
+/// # Errors
+/// As `create_topic`.
+pub fn create_limited_topic(
+    brokers: &str,
+    name: &str,
+    (partitions, retention_days): (i32, u32),
+    bytes_max: usize,
+) -> Result<()> {
     let retention_ms = (u64::from(retention_days) * 24 * 3_600_000).to_string();
+    let bytes_max = bytes_max.to_string();
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1))
-        .set("retention.ms", &retention_ms);
+        .set("retention.ms", &retention_ms)
+        .set("max.message.bytes", &bytes_max);
     let (admin, runtime) = admin(brokers)?;
     let answers = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
     for answer in answers {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tollgate_tests::generator::campaigns::campaigns;
 use tollgate_tests::generator::compensations::{Compensation, Malformed};
 use tollgate_tests::generator::poison::Poison;
-use tollgate_tests::generator::{Generator, Mix, Repeat};
+use tollgate_tests::generator::{Generated, Generator, Kind, Mix, Repeat};
 use tollgate_tests::harness::host::Host;
 use tollgate_tests::harness::now_us;
 use tollgate_tests::harness::scenario::{Database, Scenario};
 use tollgate_tests::harness::topic::{Whole, read_whole, watermarks};
 use tollgate_tests::model::Model;
-use tollgate_tests::servers::kafka::{create_topic, delete_topic};
+use tollgate_tests::servers::kafka::{create_limited_topic, create_topic, delete_topic};
 use tollgate_tests::wait::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -178,4 +178,127 @@ fn compensations_that_cannot_be_read_are_published_too() {
     assert!(host.terminate(LIMIT).unwrap().success());
     check_published(&mut scenario, &topic, &format!("{topic}-group"), &["decode"]);
     scenario.verify_refunds(&Model::new(&scenario.campaigns.clone())).unwrap();
+}
+
+/// A topic's limit when nobody has set it.
+const KAFKAS_BYTES_MAX: usize = 1_048_588;
+
+/// A record with a value of junk, and one header.
+fn junk(key: &str, value_bytes: usize, header_bytes: usize) -> (Generated, Headers) {
+    let payload = Some(vec![b'x'; value_bytes]);
+    let event = Generated { kind: Kind::Poison(Poison::NotJson), key: key.to_owned(), payload };
+    (event, vec![("long".to_owned(), Some(vec![b'h'; header_bytes]))])
+}
+
+#[test]
+fn a_letter_that_its_topic_refuses_holds_up_no_other() {
+    let scenario = Scenario::new("dlq-large", Database::Postgres, campaigns(64, 4, 2)).unwrap();
+    let mut scenario = scenario.with_compensations().unwrap();
+    let topic = scenario.topic.clone();
+    let dead = create_dead_letter_topic(&scenario.brokers, &topic);
+    delete_topic(&scenario.brokers, &dead).unwrap();
+    create_limited_topic(&scenario.brokers, &dead, (4, 7), KAFKAS_BYTES_MAX).unwrap();
+    create_dead_letter_topic(&scenario.brokers, &scenario.compensation_topic());
+    scenario.setup = scenario.setup.clone().dead_letter_topics();
+    let sender = scenario.sender().unwrap();
+    let records = [
+        // More than librdkafka's producers take unless they are told to, and not too much for the topic.
+        junk("whole", 1_040_000, 1),
+        // Too much for the topic once it has the headers that say what is wrong.
+        junk("valueless", 1_048_400, 1),
+        // Too much for anybody.
+        junk("huge", 3_000_000, 1),
+        junk("bare", 5, 1_048_300),
+    ];
+    for (event, headers) in &records {
+        sender.send_with(event, headers, now_us()).unwrap();
+    }
+    sender.flush().unwrap();
+    let mut host = Host::start(&scenario.setup).unwrap();
+    scenario.wait_charged(&host).unwrap();
+    scenario.produce(Mix { poison_ppm: 200_000, ..Mix::default() }, 200).unwrap();
+    let compensations = scenario.compensation_sender().unwrap();
+    compensations.send_to(1, Some(b"no JSON"), now_us()).unwrap();
+    compensations.flush().unwrap();
+    scenario.wait_charged(&host).unwrap();
+    scenario.wait_settled(&host, 0).unwrap();
+    wait_published(&mut scenario, &host);
+    assert!(host.terminate(LIMIT).unwrap().success(), "{}", host.log());
+
+    let published = read_whole(&scenario.brokers, &dead).unwrap();
+    let letters = scenario.ledger.dead_letters(&topic).unwrap();
+    assert_eq!(published.len(), letters.len());
+    assert!(letters.len() > records.len() + 10);
+    let published: Vec<_> = published.into_iter().map(split).collect();
+    let check = |at: usize, omitted: &[(&str, usize)]| {
+        let (event, headers) = &records[at];
+        let is_omitted = |name: &str| omitted.iter().any(|(known, _)| *known == name);
+        let key =
+            Some(event.key.as_bytes().to_vec()).filter(|_| !is_omitted("tollgate-key-omitted"));
+        let value = event.payload.clone().filter(|_| !is_omitted("tollgate-value-omitted"));
+        let headers = if is_omitted("tollgate-headers-omitted") { &[][..] } else { &headers[..] };
+        let found = published.iter().filter(|(record, added)| {
+            let said: Vec<_> =
+                added.iter().filter(|(name, _)| name.ends_with("-omitted")).collect();
+            record.key == key
+                && record.payload == value
+                && record.headers == headers
+                && said.len() == omitted.len()
+                && omitted.iter().all(|(name, bytes)| added.get(*name) == Some(&bytes.to_string()))
+        });
+        assert_eq!(found.count(), 1, "{}", event.key);
+    };
+    check(0, &[]);
+    check(1, &[("tollgate-value-omitted", 1_048_400)]);
+    check(2, &[("tollgate-value-omitted", 3_000_000)]);
+    let bare = [
+        ("tollgate-value-omitted", 5),
+        ("tollgate-key-omitted", 4),
+        ("tollgate-headers-omitted", 1_048_304),
+    ];
+    check(3, &bare);
+    // The ledger keeps what was left out.
+    let kept = |bytes: usize| {
+        let is = |payload: &Vec<u8>| payload.len() == bytes && payload.iter().all(|b| *b == b'x');
+        letters.iter().any(|letter| letter.payload.as_ref().is_some_and(is))
+    };
+    assert!(kept(1_040_000) && kept(1_048_400) && kept(3_000_000) && kept(5));
+}
+
+#[test]
+fn a_topic_that_takes_nothing_holds_up_no_other_topic() {
+    let scenario = Scenario::new("dlq-apart", Database::Sqlite, campaigns(65, 4, 2)).unwrap();
+    let mut scenario = scenario.with_compensations().unwrap();
+    let (topic, compensations) = (scenario.topic.clone(), scenario.compensation_topic());
+    drop(delete_topic(&scenario.brokers, &format!("{topic}.dlq")));
+    create_dead_letter_topic(&scenario.brokers, &compensations);
+    scenario.setup = scenario.setup.clone().dead_letter_topics();
+    let sender = scenario.sender().unwrap();
+    // More than are published at once, and older than those of the other topic.
+    for _ in 0..500 {
+        sender.send_to(0, Some(b"no JSON"), now_us()).unwrap();
+    }
+    sender.flush().unwrap();
+    let mut host = Host::start(&scenario.setup).unwrap();
+    scenario.wait_charged(&host).unwrap();
+    let sender = scenario.compensation_sender().unwrap();
+    for _ in 0..5 {
+        sender.send_to(1, Some(b"no JSON"), now_us()).unwrap();
+    }
+    sender.flush().unwrap();
+    scenario.wait_settled(&host, 0).unwrap();
+    let published = format!(
+        "SELECT count(*) FROM dead_letters WHERE topic = '{compensations}' AND published_at IS NOT NULL"
+    );
+    let reached = wait_until("the other topic's letters", LIMIT, || {
+        scenario.ledger.number(&published).ok().filter(|published| *published == 5)
+    });
+    reached.unwrap_or_else(|error| panic!("{error}:\n{}", host.log()));
+    let left = "SELECT count(*) FROM dead_letters WHERE published_at IS NULL";
+    assert_eq!(scenario.ledger.number(left).unwrap(), 500);
+    create_dead_letter_topic(&scenario.brokers, &topic);
+    wait_published(&mut scenario, &host);
+    assert!(host.terminate(LIMIT).unwrap().success(), "{}", host.log());
+    let group = scenario.setup.group.clone();
+    check_published(&mut scenario, &topic, &group, &["decode"]);
 }

@@ -5,6 +5,7 @@ mod activations;
 mod candidates;
 mod crowds;
 mod dead_letters;
+mod duties;
 mod exact;
 mod explain;
 #[path = "../../../host/engine/tests/support/mod.rs"]

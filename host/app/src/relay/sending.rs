@@ -79,6 +79,11 @@ impl Sender {
         Ok(())
     }
 
+    /// Whether nothing is on its way, and what became of everything else is written down.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && self.reports.is_empty()
+    }
+
     /// Waits until a task has something to report.
     pub(super) async fn finished(&mut self) {
         match self.tasks.join_next().await {

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("registry", include_str!("../../migrations/postgres/0008_registry.sql")),
     ("trials", include_str!("../../migrations/postgres/0009_trials.sql")),
     ("found days", include_str!("../../migrations/postgres/0010_found_days.sql")),
+    ("dead letter lease", include_str!("../../migrations/postgres/0011_dead_letter_lease.sql")),
 ];
 
 /// Serialises migrations of several processes; the number has no meaning.

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("registry", include_str!("../../migrations/sqlite/0008_registry.sql")),
     ("trials", include_str!("../../migrations/sqlite/0009_trials.sql")),
     ("found days", include_str!("../../migrations/sqlite/0010_found_days.sql")),
+    ("dead letter lease", include_str!("../../migrations/sqlite/0011_dead_letter_lease.sql")),
 ];
 
 /// Version of the tables; 0 when there are none.

@@ -15,6 +15,7 @@ use crate::support::{Kind, Site, acquire, campaign};
 
 crate::on_both!(
     one_host_leads,
+    whoever_publishes_dead_letters_need_not_send_messages,
     a_lease_is_written_again_when_half_of_it_is_over,
     happenings_come_one_of_each,
     facts_tell_what_was_sent,
@@ -57,6 +58,22 @@ async fn one_host_leads(kind: Kind) {
         leaders += usize::from(racer.await.unwrap());
     }
     assert_eq!(leaders, 1);
+}
+
+async fn whoever_publishes_dead_letters_need_not_send_messages(kind: Kind) {
+    let site = Site::new(kind).await;
+    let mut ledger = site.open().await;
+    assert!(ledger.lead_dead_letters("a", HOUR).await.unwrap());
+    assert!(ledger.lead("b", HOUR).await.unwrap());
+    assert!(!ledger.lead_dead_letters("b", HOUR).await.unwrap());
+    assert!(!ledger.lead("a", HOUR).await.unwrap());
+    assert!(ledger.lead_watch("c", HOUR).await.unwrap());
+    ledger.resign("a").await.unwrap();
+    ledger.resign_dead_letters("b").await.unwrap();
+    assert!(!ledger.lead_dead_letters("b", HOUR).await.unwrap());
+    ledger.resign_dead_letters("a").await.unwrap();
+    assert!(ledger.lead_dead_letters("b", HOUR).await.unwrap());
+    assert!(!ledger.lead("a", HOUR).await.unwrap());
 }
 
 async fn a_lease_is_written_again_when_half_of_it_is_over(kind: Kind) {

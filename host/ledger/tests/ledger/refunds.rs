@@ -293,7 +293,7 @@ async fn what_is_refused_is_a_dead_letter(kind: Kind) {
         ledger.apply_refund(&rejected(&waiting, 1), LATER).await.unwrap();
     }
     audited(&site).await;
-    let letters = ledger.unpublished_dead_letters(10).await.unwrap();
+    let letters = ledger.unpublished_dead_letters(10, &[]).await.unwrap();
     assert_eq!((before.dead_letters, letters.len()), (0, 2));
     let stored = row(&acquire_compensations(&mut ledger, 1).await, 0, event(0, 3));
     let (first, key) = (&letters[0], letters[0].key());
@@ -305,11 +305,14 @@ async fn what_is_refused_is_a_dead_letter(kind: Kind) {
     assert_eq!((first.record_at_ms, first.generation), (stored.record_at_ms, 1));
 
     let keys: Vec<_> = letters.iter().map(StoredDeadLetter::key).collect();
-    assert_eq!(ledger.unpublished_dead_letters(1).await.unwrap(), letters[..1]);
+    assert_eq!(ledger.unpublished_dead_letters(1, &[]).await.unwrap(), letters[..1]);
+    let except = [COMPENSATIONS.to_owned(), "it's another".to_owned()];
+    assert_eq!(ledger.unpublished_dead_letters(10, &except[1..]).await.unwrap(), letters);
+    assert!(ledger.unpublished_dead_letters(10, &except).await.unwrap().is_empty());
     assert_eq!(ledger.mark_published(&keys[..1]).await.unwrap(), 1);
     assert_eq!(ledger.mark_published(&keys).await.unwrap(), 1);
     assert_eq!(ledger.mark_published(&[]).await.unwrap(), 0);
-    assert!(ledger.unpublished_dead_letters(10).await.unwrap().is_empty());
+    assert!(ledger.unpublished_dead_letters(10, &[]).await.unwrap().is_empty());
     assert_eq!(ledger.overview().await.unwrap().dead_letters_unpublished, 0);
 
     let all = LetterFilter { limit: 10, ..LetterFilter::default() };

@@ -188,14 +188,12 @@ impl SideTasks {
     fn publish_dead_letters(&mut self, host: &Host, shared: &Shared) -> anyhow::Result<()> {
         let (config, kafka) = (&host.config, &host.config.kafka);
         let deadline = Duration::from_millis(config.notify.deadline_ms.into());
-        let publisher =
-            Publisher::start(&kafka.brokers, &kafka.client_id, &kafka.properties, deadline)
-                .context("the producer of dead letters cannot start")?;
-        let group = |topic: &str| {
-            let is_compensation = topic == config.compensation.topic;
-            if is_compensation { &config.compensation.group } else { &kafka.group }.clone()
-        };
+        let payload_bytes_max = config.decode.payload_bytes_max;
+        let properties = dead_letters::producer_properties(&kafka.properties, payload_bytes_max);
+        let publisher = Publisher::start(&kafka.brokers, &kafka.client_id, &properties, deadline)
+            .context("the producer of dead letters cannot start")?;
         let topics = [&kafka.topic, &config.compensation.topic];
+        let group = |topic: &str| config.group_of(topic).unwrap_or_default().to_owned();
         let parts = DeadLetterParts {
             // A letter may be published twice, with the same headers.
             ledger: LedgerConfig { early_commits: true, ..ledger_config(config) },
