@@ -23,7 +23,7 @@ use tollgate_engine::{
     Rule, RuleSet,
 };
 use tollgate_ledger::{Generation, Ledger, LedgerError, Signature};
-use tollgate_workbench::cases::{self, Checks, Paint};
+use tollgate_workbench::cases::{self, Checks, Paint, Verdict};
 
 use crate::commands::fence_limits;
 use crate::config::Config;
@@ -102,6 +102,8 @@ pub enum LoadError {
     Bind(#[from] BindError),
     #[error("the cases that rule {rule} carries do not hold:\n{report}")]
     Cases { rule: String, report: String },
+    #[error("the host could not run the cases that rule {rule} carries:\n{report}")]
+    CasesNotRun { rule: String, report: String },
 }
 
 impl LoadError {
@@ -118,6 +120,7 @@ impl LoadError {
             Self::Params(_) => "BAD_PARAMETERS",
             Self::Bind(error) => error.code(),
             Self::Cases { .. } => "CASES_FAILED",
+            Self::CasesNotRun { .. } => "CASES_NOT_RUN",
         }
     }
 
@@ -125,6 +128,24 @@ impl LoadError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Ledger(error) if error.is_outage())
+    }
+
+    /// Whether it is a verdict about the rules, which the same bytes get each time.
+    #[must_use]
+    pub fn is_verdict(&self) -> bool {
+        match self {
+            Self::Ledger(error) => is_verdict(error),
+            Self::NoneActive
+            | Self::CasesNotRun { .. }
+            | Self::Refused { error: AdmissionError::Host(_), .. } => false,
+            Self::Incomplete(_)
+            | Self::Refused { .. }
+            | Self::Damaged { .. }
+            | Self::Signature(_)
+            | Self::Params(_)
+            | Self::Bind(_)
+            | Self::Cases { .. } => true,
+        }
     }
 
     /// Whether the rules themselves are to blame, and not the way to them.
@@ -302,7 +323,16 @@ impl RuleLoader {
         let Some(cases) = found.map_err(|error| failed(error.to_string()))? else { return Ok(()) };
         let report =
             cases::run(module, &cases, &Checks { fence: self.fence.clone(), second: None });
-        if report.is_passed() { Ok(()) } else { Err(failed(cases::shown(&report, Paint::Plain))) }
+        if report.is_passed() {
+            return Ok(());
+        }
+        let is_verdict = report.failures().any(|case| matches!(case.verdict, Verdict::Failed(_)));
+        match failed(cases::shown(&report, Paint::Plain)) {
+            LoadError::Cases { rule, report } if !is_verdict => {
+                Err(LoadError::CasesNotRun { rule, report })
+            }
+            error => Err(error),
+        }
     }
 
     fn note(&self, generation: u64, error: &LoadError) {
@@ -419,6 +449,14 @@ pub(crate) fn engine_limits(config: &Config) -> EngineLimits {
         interpreted: interpreted(config),
         ..EngineLimits::default()
     }
+}
+
+/// Whether the ledger refuses what it is given, and would again.
+fn is_verdict(error: &LedgerError) -> bool {
+    matches!(
+        error,
+        LedgerError::NameTaken(_) | LedgerError::NotAllowed(_) | LedgerError::Refused { .. }
+    )
 }
 
 async fn active(ledger: &mut Ledger) -> Result<Generation, LoadError> {

@@ -115,6 +115,61 @@ fn a_folder_that_changes_goes_into_force_as_a_whole() {
 }
 
 #[test]
+fn a_folder_that_the_ledger_cannot_take_now_goes_into_force_later() {
+    let mut scenario = scenario("folder-later", Database::Postgres);
+    let folder = rules();
+    scenario.setup.rules_dir = folder.path().to_owned();
+    let mut host = Host::start(&scenario.setup).unwrap();
+    // As if somebody had taken the right to write modules away.
+    let refuse = "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql
+           AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''42501'', MESSAGE = ''permission denied''; END';
+        CREATE TRIGGER not_now BEFORE INSERT ON rule_modules FOR EACH ROW EXECUTE FUNCTION not_now()";
+    scenario.ledger.execute(refuse).unwrap();
+    swap_in(&folder, "pricing.wasm", &Guest::pricing(GOOD).build());
+    let refused = "tollgate_rules_refused_total{code=\"LEDGER_UNEXPECTED\"}";
+    wait_until("a refusal", LIMIT, || host.metric(refused)).unwrap();
+    assert_eq!(active(&mut scenario), 1);
+    // Nobody touches the folder again.
+    scenario.ledger.execute("DROP TRIGGER not_now ON rule_modules").unwrap();
+    wait_active(&mut scenario, 2, &host);
+    assert_eq!(host.metric(refused), Some(1.0), "it is told once:\n{}", host.log());
+    assert!(host.terminate(LIMIT).unwrap().success());
+}
+
+#[test]
+fn a_host_says_when_the_rules_of_its_folder_are_not_in_force() {
+    let mut scenario = scenario("folder-older", Database::Sqlite);
+    let folder = rules();
+    scenario.setup.rules_dir = folder.path().to_owned();
+    let said = |host: &Host| {
+        let page: serde_json::Value =
+            serde_json::from_str(&host.get("/status").unwrap().1).unwrap();
+        page["generation_in_force"]["folder"].as_str().map(str::to_owned)
+    };
+    let mut host = Host::start(&scenario.setup).unwrap();
+    assert_eq!(said(&host), None);
+    assert!(host.terminate(LIMIT).unwrap().success());
+    let flat = Folder::new("older").unwrap();
+    let flat = module(&flat, "flat.wasm", &Guest::pricing(GOOD));
+    scenario.setup.run(&["rule", "activate", &flat, "--note", "flat"]).unwrap();
+    // A pod with another hostname and the same image.
+    let other = "UPDATE rule_generations SET source = 'other-' || source WHERE source <> ''";
+    scenario.ledger.execute(other).unwrap();
+    let mut host = Host::start(&scenario.setup).unwrap();
+    assert_eq!(active(&mut scenario), 2);
+    let sentence = said(&host).expect("a sentence");
+    let command = "rule rollback --to 1 --note";
+    let dir = folder.path().display().to_string();
+    assert!(sentence.contains(command) && sentence.contains(&dir), "{sentence}");
+    assert!(host.log().contains("are not in force"), "{}", host.log());
+    let words: Vec<_> = command.split(' ').chain(["as the folder says"]).collect();
+    scenario.setup.run(&words).unwrap();
+    assert_eq!(active(&mut scenario), 3);
+    wait_until("the page to be content", LIMIT, || said(&host).is_none().then_some(())).unwrap();
+    assert!(host.terminate(LIMIT).unwrap().success());
+}
+
+#[test]
 fn an_idle_host_charges_its_next_click_by_new_rules() {
     let mut scenario = scenario("idle", Database::Postgres);
     let (setup, folder) = (follows_ledger(&scenario), Folder::new("idle").unwrap());

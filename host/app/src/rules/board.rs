@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
+use tollgate_ledger::Part;
 
 use crate::channels::rfc3339;
 
@@ -18,7 +19,23 @@ pub struct RuleBoard {
 #[derive(Debug, Default)]
 struct Inner {
     active: Option<ActivePage>,
+    /// What the generation on the page is made of.
+    parts: Vec<Part>,
     trouble: Option<Trouble>,
+    folder: Option<FolderRules>,
+}
+
+/// The rules of this host's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderRules {
+    pub dir: String,
+    /// Sorted by world.
+    pub parts: Vec<Part>,
+    /// The generation that a folder has made of them.
+    pub generation: u64,
+    /// The generation in force when that was found out, and whether it had other rules.
+    pub in_force: u64,
+    pub is_idle: bool,
 }
 
 /// As `/status` shows it.
@@ -27,6 +44,8 @@ pub struct RulePage {
     pub active: Option<ActivePage>,
     /// Why the generation in force cannot be loaded here; nothing is charged while there is such a reason.
     pub trouble: Option<Trouble>,
+    /// That the rules of this host's folder are not those in force, why not, and what to do.
+    pub folder: Option<String>,
 }
 
 /// The generation in force.
@@ -66,6 +85,7 @@ impl RuleBoard {
     pub fn set_active(&self, generation: &tollgate_ledger::Generation, modules: Vec<ModuleLine>) {
         let mut inner = self.lock();
         inner.trouble = None;
+        inner.parts.clone_from(&generation.parts);
         inner.active = Some(ActivePage {
             number: generation.number,
             since: rfc3339(generation.since_us),
@@ -83,6 +103,14 @@ impl RuleBoard {
         let is_new = inner.trouble.as_ref() != Some(&trouble);
         inner.trouble = Some(trouble);
         is_new
+    }
+
+    /// The folder's rules were put in force, or left alone because they were in force before. Gives the sentence of
+    /// [`RulePage::folder`] when they are not in force.
+    pub fn set_folder(&self, rules: FolderRules) -> Option<String> {
+        let sentence = rules.is_idle.then(|| rules.sentence());
+        self.lock().folder = Some(rules);
+        sentence
     }
 
     /// Changes when another generation was loaded.
@@ -104,10 +132,37 @@ impl RuleBoard {
     #[must_use]
     pub fn page(&self) -> RulePage {
         let inner = self.lock();
-        RulePage { active: inner.active.clone(), trouble: inner.trouble.clone() }
+        let folder = inner.folder.as_ref().filter(|folder| inner.is_idle(folder));
+        RulePage {
+            active: inner.active.clone(),
+            trouble: inner.trouble.clone(),
+            folder: folder.map(FolderRules::sentence),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Whether the folder's rules are others than those in force now.
+    fn is_idle(&self, folder: &FolderRules) -> bool {
+        match &self.active {
+            // Loaded later than the folder was looked at, or at that time.
+            Some(active) if active.number >= folder.in_force => self.parts != folder.parts,
+            _ => folder.is_idle,
+        }
+    }
+}
+
+impl FolderRules {
+    fn sentence(&self) -> String {
+        let Self { dir, generation, .. } = self;
+        format!(
+            "the rules of the folder {dir} are not in force: they are those of generation {generation}, others were put in \
+             force since, and a folder is activated once for each change of its content; `tollgate rule rollback --to \
+             {generation} --note WHY` puts them in force again"
+        )
     }
 }

@@ -3,17 +3,20 @@
 //! A folder counts when two looks in a row find the same files, when they are the same after they were read, and when every
 //! one of them is admitted. So what is half written or half copied is not loaded, and several modules that change one after
 //! the other go into force at once.
+//!
+//! A verdict about the files holds until they change. Whatever else prevents them from going into force is tried again.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow, bail};
 use tollgate_domain::rule::World;
 use tollgate_engine::Module;
 use tollgate_ledger::{self as ledger, Activation, Ledger, Signature};
 
+use super::board::FolderRules;
 use super::signatures::read_signature;
 use super::watch::source_of;
 use super::{LoadError, RuleLoader};
@@ -39,11 +42,45 @@ pub struct Folder {
     params: BTreeMap<World, BTreeMap<String, Vec<String>>>,
     /// Name of this host.
     author: String,
-    /// How the files looked the last time, and how they looked when they were last read.
+    /// How the files looked the last time, and how they looked when they were last judged.
     seen: Vec<Mark>,
     read: Vec<Mark>,
     /// Rules that were read and are not in force yet.
     waiting: Option<Vec<FolderRule>>,
+    /// What was last said to be wrong with the files as they are.
+    told: String,
+}
+
+/// Why a folder's rules cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+struct Unusable {
+    sentence: String,
+    /// Whether the same files are refused each time, and not only now.
+    is_verdict: bool,
+}
+
+impl Unusable {
+    fn verdict(sentence: String) -> Self {
+        Self { sentence, is_verdict: true }
+    }
+
+    fn passing(sentence: String) -> Self {
+        Self { sentence, is_verdict: false }
+    }
+
+    /// A file that is not there is there once the files have changed; one that cannot be read may be readable later.
+    fn unreadable(path: &Path, error: &io::Error, advice: &str) -> Self {
+        let is_verdict =
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData);
+        let sentence = format!("{}: cannot be read{advice}: {error}", path.display());
+        Self { sentence, is_verdict }
+    }
+
+    fn refused(path: &Path, error: &LoadError) -> Self {
+        let sentence = format!("{}: {error} ({})", path.display(), error.code());
+        Self { sentence, is_verdict: error.is_verdict() }
+    }
 }
 
 /// What a look into the folder has shown.
@@ -67,6 +104,7 @@ impl Folder {
             seen: Vec::new(),
             read: Vec::new(),
             waiting: None,
+            told: String::new(),
         }
     }
 
@@ -75,10 +113,15 @@ impl Folder {
     /// # Errors
     /// Every module that is missing or refused and every parameter that is wrong, in one text.
     pub fn read(&mut self, loader: &RuleLoader) -> anyhow::Result<()> {
+        Ok(self.judge(loader)?)
+    }
+
+    fn judge(&mut self, loader: &RuleLoader) -> Result<(), Unusable> {
         let marks = self.marks();
         let rules = read(loader, &self.dir, &self.params)?;
         if self.marks() != marks {
-            bail!("{}: files are being changed; try again", self.dir.display());
+            let dir = self.dir.display();
+            return Err(Unusable::passing(format!("{dir}: files are being changed; try again")));
         }
         (self.seen, self.read) = (marks.clone(), marks);
         self.waiting = Some(rules);
@@ -86,26 +129,29 @@ impl Folder {
     }
 
     /// Looks whether the files have changed, and reads them once they have stopped changing. A folder that cannot be used
-    /// is reported once and changes nothing.
+    /// is reported once for each reason and changes nothing.
     pub fn look(&mut self, loader: &RuleLoader) -> FolderTurn {
         let marks = self.marks();
         let is_calm = marks == self.seen;
+        if !is_calm {
+            self.told.clear();
+        }
         self.seen.clone_from(&marks);
-        if is_calm && marks != self.read {
-            self.read = marks;
-            if let Err(error) = self.read(loader) {
-                loader.costs.refused("FOLDER_REFUSED");
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "the rules folder has changed and cannot be used"
-                );
+        if is_calm
+            && marks != self.read
+            && let Err(error) = self.judge(loader)
+        {
+            if error.is_verdict {
+                self.read = marks;
             }
+            self.tell(loader, "FOLDER_REFUSED", error.sentence);
         }
         if self.waiting.is_some() { FolderTurn::Changed } else { FolderTurn::Same }
     }
 
     /// Publishes what was read and puts it in force, unless a folder has put the same in force since this one has put
-    /// anything else in force: then whatever is in force now is somebody's wish, a rollback for instance.
+    /// anything else in force: then whatever is in force now is somebody's wish, a rollback for instance, and the board
+    /// says so.
     ///
     /// # Errors
     /// The ledger did not answer, or a name is somebody else's; the folder is then tried again at the next look or never,
@@ -116,18 +162,34 @@ impl Folder {
         ledger: &mut Ledger,
     ) -> Result<u64, LoadError> {
         let Some(rules) = &self.waiting else { return Ok(ledger.active_number().await?) };
-        let source = source_of(&self.dir.display().to_string());
-        let outcome = activate(ledger, rules, &self.author, &source).await;
-        match &outcome {
-            Err(error) if is_passing(error) => {}
-            Err(error) => {
-                loader.costs.refused(error.code());
-                tracing::error!(%error, "the rules of the folder are not activated");
+        let dir = self.dir.display().to_string();
+        let error = match activate(ledger, rules, &self.author, &dir).await {
+            Ok(found) => {
+                let in_force = found.in_force;
+                if let Some(sentence) = loader.board.set_folder(found) {
+                    tracing::warn!("{sentence}");
+                }
                 self.waiting = None;
+                return Ok(in_force);
             }
-            Ok(_) => self.waiting = None,
+            Err(error) => LoadError::from(error),
+        };
+        if error.is_verdict() {
+            self.waiting = None;
         }
-        Ok(outcome?)
+        if !error.is_outage() {
+            self.tell(loader, error.code(), error.to_string());
+        }
+        Err(error)
+    }
+
+    /// Says what is wrong with the files as they are, once for each reason.
+    fn tell(&mut self, loader: &RuleLoader, code: &'static str, reason: String) {
+        if self.told != reason {
+            loader.costs.refused(code);
+            tracing::error!(code, reason, "the rules of the folder are not put in force");
+            self.told = reason;
+        }
     }
 
     fn marks(&self) -> Vec<Mark> {
@@ -150,7 +212,7 @@ impl Folder {
 /// Every module that is missing or refused and every parameter that is wrong, in one text.
 pub fn read_folder(loader: &RuleLoader, config: &Config) -> anyhow::Result<Vec<FolderRule>> {
     let params = World::ALL.into_iter().map(|world| (world, config.rules.params(world))).collect();
-    read(loader, Path::new(&config.rules.dir), &params)
+    Ok(read(loader, Path::new(&config.rules.dir), &params)?)
 }
 
 /// Where a module's signature lies.
@@ -174,24 +236,29 @@ fn read(
     loader: &RuleLoader,
     dir: &Path,
     params: &BTreeMap<World, BTreeMap<String, Vec<String>>>,
-) -> anyhow::Result<Vec<FolderRule>> {
+) -> Result<Vec<FolderRule>, Unusable> {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for world in World::ALL {
         let params = params.get(&world).cloned().unwrap_or_default();
         match read_module(loader, dir, world, params) {
             Ok(rule) => {
                 if let Err(errors) = rule.module.description().bind(&rule.params) {
-                    problems.extend(errors.iter().map(|error| format!("rules.{world}: {error}")));
+                    let said = errors.iter().map(|error| format!("rules.{world}: {error}"));
+                    problems.extend(said.map(Unusable::verdict));
                 }
                 found.push(rule);
             }
-            Err(error) => problems.push(format!("{error:#}")),
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() {
         return Ok(found);
     }
-    bail!("the rules cannot be used:\n  {}", problems.join("\n  "))
+    // One module that is refused each time is enough for the folder to be.
+    let is_verdict = problems.iter().any(|problem| problem.is_verdict);
+    let sentences: Vec<_> = problems.into_iter().map(|problem| problem.sentence).collect();
+    let sentence = format!("the rules cannot be used:\n  {}", sentences.join("\n  "));
+    Err(Unusable { sentence, is_verdict })
 }
 
 fn read_module(
@@ -199,18 +266,17 @@ fn read_module(
     dir: &Path,
     world: World,
     params: BTreeMap<String, Vec<String>>,
-) -> anyhow::Result<FolderRule> {
+) -> Result<FolderRule, Unusable> {
+    const ADVICE: &str = "; `cargo xtask rules` builds the shipped rules";
     let path = dir.join(format!("{world}.wasm"));
-    let bytes = fs::read(&path).with_context(|| {
-        format!("{}: cannot be read; `cargo xtask rules` builds the shipped rules", path.display())
+    let bytes = fs::read(&path).map_err(|error| Unusable::unreadable(&path, &error, ADVICE))?;
+    let signature = signature_beside(&path).map_err(|error| match error.downcast_ref() {
+        Some(cause) => Unusable::unreadable(&signature_path(&path), cause, ""),
+        None => Unusable::verdict(format!("{error:#}")),
     })?;
-    let signature = signature_beside(&path)?;
-    let module = loader
-        .admit_signed(world, &bytes, signature.as_ref())
-        .map_err(|error| anyhow!("{}: {} ({})", path.display(), error, error.code()))?;
-    loader
-        .prove(&module, &bytes)
-        .map_err(|error| anyhow!("{}: {error} ({})", path.display(), error.code()))?;
+    let refused = |error| Unusable::refused(&path, &error);
+    let module = loader.admit_signed(world, &bytes, signature.as_ref()).map_err(refused)?;
+    loader.prove(&module, &bytes).map_err(refused)?;
     Ok(FolderRule { module, bytes, params, signature })
 }
 
@@ -219,8 +285,8 @@ async fn activate(
     ledger: &mut Ledger,
     rules: &[FolderRule],
     author: &str,
-    source: &str,
-) -> Result<u64, ledger::LedgerError> {
+    dir: &str,
+) -> Result<FolderRules, ledger::LedgerError> {
     const NOTE: &str = "from the rules folder";
     let mut parts = Vec::new();
     for rule in rules {
@@ -243,18 +309,84 @@ async fn activate(
         });
     }
     parts.sort();
+    let source = source_of(dir);
     let known = ledger.generations(GENERATIONS_MAX).await?;
     let own = known.iter().find(|known| known.source == source).map_or(0, |own| own.number);
     let same = known.iter().find(|known| !known.source.is_empty() && known.parts == parts);
-    if same.is_some_and(|same| same.number >= own) {
-        return ledger.active_number().await;
+    let dir = dir.to_owned();
+    if let Some(same) = same.filter(|same| same.number >= own) {
+        let active = ledger.active().await?.unwrap_or_default();
+        let (generation, in_force, is_idle) = (same.number, active.number, active.parts != parts);
+        return Ok(FolderRules { dir, parts, generation, in_force, is_idle });
     }
     let activation =
-        Activation { parts: &parts, author, note: NOTE, source, ..Activation::default() };
-    Ok(ledger.activate_rules(&activation).await?.number)
+        Activation { parts: &parts, author, note: NOTE, source: &source, ..Activation::default() };
+    let in_force = ledger.activate_rules(&activation).await?.number;
+    Ok(FolderRules { dir, parts, generation: in_force, in_force, is_idle: false })
 }
 
-/// Whether the same may succeed in a moment.
-fn is_passing(error: &ledger::LedgerError) -> bool {
-    matches!(error, ledger::LedgerError::Outage { .. } | ledger::LedgerError::Transient { .. })
+#[cfg(test)]
+mod tests {
+    use ledger::LedgerError as Error;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    /// What becomes of files that are looked at until they are calm.
+    fn check(make: impl Fn(&Path), is_verdict: bool, said: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path());
+        let mut config = Config::from_layers(None, []).unwrap();
+        config.rules.dir = dir.path().display().to_string();
+        let (loader, mut folder) =
+            (RuleLoader::new(&config).unwrap(), Folder::new(&config, "test".to_owned()));
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for _ in 0..4 {
+                assert_eq!(folder.look(&loader), FolderTurn::Same);
+            }
+        });
+        assert!(folder.told.contains(said), "{}", folder.told);
+        assert_eq!(folder.read == folder.seen, is_verdict, "{}", folder.told);
+        let refused = "tollgate_rules_refused_total{code=\"FOLDER_REFUSED\"} 1";
+        let told = recorder.handle().render();
+        assert!(told.contains(refused), "once: {told}");
+    }
+
+    fn each(dir: &Path, make: impl Fn(&Path)) {
+        World::ALL.iter().for_each(|world| make(&dir.join(format!("{world}.wasm"))));
+    }
+
+    #[test]
+    fn only_verdicts_about_the_files_are_final() {
+        check(|dir| each(dir, |path| fs::write(path, b"junk").unwrap()), true, "NOT_A_COMPONENT");
+        check(|dir| fs::write(dir.join("pricing.wasm"), b"junk").unwrap(), true, "cannot be read");
+        // Files that are there and cannot be read; the system may give them yet.
+        let unreadable = |path: &Path| fs::create_dir(path).unwrap();
+        check(|dir| each(dir, unreadable), false, "cannot be read");
+        // One verdict is enough.
+        let both = |dir: &Path| {
+            each(dir, unreadable);
+            fs::remove_dir(dir.join("pricing.wasm")).unwrap();
+            fs::write(dir.join("pricing.wasm"), b"junk").unwrap();
+        };
+        check(both, true, "NOT_A_COMPONENT");
+    }
+
+    #[test]
+    fn a_failure_of_the_host_or_the_ledger_is_no_verdict() {
+        let refused = |error| {
+            let digest = String::new();
+            LoadError::Refused { world: World::Pricing, digest, error }.is_verdict()
+        };
+        assert!(!refused(tollgate_engine::AdmissionError::Host("the wall clock".into())));
+        assert!(refused(tollgate_engine::AdmissionError::FloatRefused("f64.add".into())));
+        let by_ledger = |error: Error| LoadError::from(error).is_verdict();
+        assert!(by_ledger(Error::NameTaken(String::new())));
+        assert!(!by_ledger(Error::NotFound("the module was pruned".into())));
+        assert!(!by_ledger(Error::Unexpected("42501: permission denied".into())));
+        assert!(!by_ledger(Error::SchemaOutdated { found: 1, latest: 2 }));
+        let (rule, report) = (String::new(), String::new());
+        assert!(!LoadError::CasesNotRun { rule, report }.is_verdict());
+    }
 }

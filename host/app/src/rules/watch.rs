@@ -61,8 +61,10 @@ async fn turn(
 ) -> Result<(), LoadError> {
     if let Some(folder) = &mut watch.folder
         && let FolderTurn::Changed = folder.look(&watch.loader)
+        && let Err(error) = folder.activate(&watch.loader, ledger).await
+        && error.is_outage()
     {
-        folder.activate(&watch.loader, ledger).await?;
+        return Err(error);
     }
     let active = ledger.active_number().await?;
     if active != 0 && active != *loaded {
