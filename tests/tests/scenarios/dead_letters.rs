@@ -216,7 +216,8 @@ fn a_letter_that_its_topic_refuses_holds_up_no_other() {
     sender.flush().unwrap();
     let mut host = Host::start(&scenario.setup).unwrap();
     scenario.wait_charged(&host).unwrap();
-    scenario.produce(Mix { poison_ppm: 200_000, ..Mix::default() }, 200).unwrap();
+    let mix = Mix { impressions_ppm: 500_000, poison_ppm: 200_000, ..Mix::default() };
+    scenario.produce(mix, 200).unwrap();
     let compensations = scenario.compensation_sender().unwrap();
     compensations.send_to(1, Some(b"no JSON"), now_us()).unwrap();
     compensations.flush().unwrap();

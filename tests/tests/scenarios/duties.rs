@@ -30,7 +30,8 @@ fn small_budgets() -> Vec<Campaign> {
 }
 
 fn clicks(poison_ppm: u32) -> Mix {
-    Mix { impressions_ppm: 0, clicks_ppm: 1_000_000, poison_ppm, zipf: false, ..Mix::default() }
+    let clicks_ppm = 1_000_000 - poison_ppm;
+    Mix { impressions_ppm: 0, clicks_ppm, poison_ppm, zipf: false, ..Mix::default() }
 }
 
 fn wait_for(scenario: &mut Scenario, what: &str, sql: &str, wanted: i64, host: &Host) {

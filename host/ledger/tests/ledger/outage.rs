@@ -70,8 +70,9 @@ async fn waiting(site: &Site, config: LedgerConfig, kill: bool) -> (LedgerError,
 async fn a_wait_ends_with_the_right_claim() {
     let site = Site::new(Kind::Postgres).await;
     let short = Duration::from_millis(100);
-    // What comes before the wait has to fit in, too.
+    // What comes before the wait has to fit in, too, and no lock may end it.
     let longer = Duration::from_secs(3);
+    let patient = || LedgerConfig { lock_timeout: Duration::from_secs(60), ..site.config() };
 
     let config = LedgerConfig { lock_timeout: short, ..site.config() };
     let (error, mut ledger) = waiting(&site, config, false).await;
@@ -81,7 +82,7 @@ async fn a_wait_ends_with_the_right_claim() {
     );
     ledger.clock_us().await.unwrap();
 
-    let config = LedgerConfig { statement_timeout: longer, ..site.config() };
+    let config = LedgerConfig { statement_timeout: longer, ..patient() };
     let (error, mut ledger) = waiting(&site, config, false).await;
     assert!(
         matches!(&error, LedgerError::Transient { sqlstate, .. } if sqlstate == "57014"),
@@ -98,7 +99,7 @@ async fn a_wait_ends_with_the_right_claim() {
     let (error, _) = waiting(&site, config, true).await;
     assert!(matches!(error, LedgerError::Outage { outcome_unknown: false, .. }), "{error}");
 
-    let config = LedgerConfig { deadline: longer, ..site.config() };
+    let config = LedgerConfig { deadline: longer, ..patient() };
     let (error, mut ledger) = waiting(&site, config, false).await;
     assert!(matches!(error, LedgerError::Outage { outcome_unknown: true, .. }), "{error}");
     assert_eq!(ledger.progress(&[]).await.unwrap_err().code(), "LEDGER_OUTAGE");
